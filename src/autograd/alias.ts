@@ -1,0 +1,5 @@
+import type { Tensor } from "../tensor/tensor.ts";
+import { record } from "./record.ts";
+
+/** Another handle on the same elements, still connected to the graph of `input`. */
+export const alias = (input: Tensor): Tensor => record("alias", [input], input.detach(), (dy) => [dy]);

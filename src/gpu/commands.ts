@@ -1,0 +1,72 @@
+import type { CompiledKernel } from "./kernel.ts";
+
+/** A recorded run of a kernel. */
+export interface DispatchCommand {
+  readonly kind: "dispatch";
+  readonly kernel: CompiledKernel;
+  readonly buffers: GPUBindGroup;
+  readonly params: GPUBindGroup;
+  readonly grid: readonly [number, number, number];
+}
+
+/** A recorded copy between buffers; offsets and bytes are multiples of 4. */
+export interface CopyCommand {
+  readonly kind: "copy";
+  readonly source: GPUBuffer;
+  readonly sourceOffset: number;
+  readonly target: GPUBuffer;
+  readonly targetOffset: number;
+  readonly bytes: number;
+}
+
+/** A recorded fill with zeros. */
+export interface ClearCommand {
+  readonly kind: "clear";
+  readonly target: GPUBuffer;
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+/** What a command stream records. */
+export type Command = DispatchCommand | CopyCommand | ClearCommand;
+
+/** Encodes `commands` in order: one compute pass, broken only by copies and clears. */
+export function encode(device: GPUDevice, commands: readonly Command[]): GPUCommandBuffer {
+  const encoder = device.createCommandEncoder();
+  let pass: PassState | null = null;
+  for (const command of commands) {
+    if (command.kind === "dispatch") {
+      pass ??= new PassState(encoder);
+      pass.dispatch(command);
+      continue;
+    }
+    pass?.pass.end();
+    pass = null;
+    if (command.kind === "clear") encoder.clearBuffer(command.target, command.offset, command.bytes);
+    else {
+      const { source, sourceOffset, target, targetOffset, bytes } = command;
+      encoder.copyBufferToBuffer(source, sourceOffset, target, targetOffset, bytes);
+    }
+  }
+  pass?.pass.end();
+  return encoder.finish();
+}
+
+class PassState {
+  readonly pass: GPUComputePassEncoder;
+  #kernel: CompiledKernel | null = null;
+  #buffers: GPUBindGroup | null = null;
+
+  constructor(encoder: GPUCommandEncoder) {
+    this.pass = encoder.beginComputePass();
+  }
+
+  dispatch({ kernel, buffers, params, grid }: DispatchCommand): void {
+    if (kernel !== this.#kernel) this.pass.setPipeline(kernel.pipeline);
+    if (buffers !== this.#buffers) this.pass.setBindGroup(0, buffers);
+    this.pass.setBindGroup(1, params);
+    this.pass.dispatchWorkgroups(grid[0], grid[1], grid[2]);
+    this.#kernel = kernel;
+    this.#buffers = buffers;
+  }
+}

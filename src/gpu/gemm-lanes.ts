@@ -1,0 +1,106 @@
+import { GEMM_PARAMS, type GemmKernel, type GemmMode, gemmBuffers, gemmTile, unroll } from "./gemm-wgsl.ts";
+
+/** What tells the kernels of this family apart. */
+export interface LaneKernelShape {
+  readonly mode: GemmMode;
+  /** Every row of A, B and C is a multiple of four elements, and so is k. */
+  readonly aligned: boolean;
+  /** Lanes of a workgroup; with `share` exactly one subgroup. */
+  readonly lanes: 4 | 8 | 16;
+  /** Lanes load different parts of A and broadcast them; else every lane loads all of its part. */
+  readonly share: boolean;
+  /** Rows of C that a lane computes; with `share` a multiple of `lanes`, else of four. */
+  readonly rows: number;
+}
+
+const AXES = ["x", "y", "z", "w"] as const;
+
+/**
+ * GEMM for adapters that compute on the CPU: no barriers, no workgroup memory. There a storage load costs as much as
+ * many multiplications, even one that all lanes share; hence large register tiles, and with `share` one load of A a
+ * subgroup. A workgroup computes `rows` x `4 * lanes` of C, a lane four neighbouring columns:
+ *
+ *     for k in steps of 4: load A[rows, 4] and B[4, columns]; for j of 4, row of rows: c[row] += A[row, j] * B[j]
+ */
+export function laneKernel(shape: LaneKernelShape): GemmKernel {
+  const { mode, aligned, lanes, share, rows } = shape;
+  const columns = lanes * 4;
+  const label = `gemm ${mode} ${share ? "subgroup" : "register"} ${rows}x${columns}${aligned ? "" : " ragged"}`;
+  const code = /* wgsl */ `
+${share ? "enable subgroups;" : ""}
+${GEMM_PARAMS}
+${gemmBuffers(aligned)}
+
+@compute @workgroup_size(${lanes})
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(${share ? "subgroup_invocation_id" : "local_invocation_index"}) lane: u32,
+) {
+  ${gemmTile(rows, columns)}
+  let column = column0 + 4u * lane;
+  let startA = batch * p.strideA;
+  let startB = batch * p.strideB;
+${unroll(rows, (row) => `  var c${row} = vec4f();`)}
+
+  // Rows and columns past the edge read something and are not stored; k past the edge reads zeros.
+  for (var k = 0u; k < p.k; k += 4u) {
+${share ? loadSharedA(shape) : loadOwnA(shape)}
+${loadB(mode)}
+${unroll(4 * rows, (step) => multiply(shape, step % rows, Math.floor(step / rows)))}
+  }
+
+  if (column >= p.n) { return; }
+  let at = (batch * p.m + row0) * p.n + column;
+  let keep = p.n - column;
+${unroll(rows, (row) => `  if (row0 + ${row}u < p.m) { store(at + ${row}u * p.n, keep, c${row}); }`)}
+}`;
+  return { source: { label, code, bindings: ["read", "read", "read_write"] }, rows, columns };
+}
+
+// Each load fetches four elements of A for every lane, `lanes` rows in all.
+// NN, NT: lane l holds row l, four k. TN: lane l holds rows 4 * (l / 4) .. + 3 of the k-th step l % 4.
+function loadSharedA({ mode, lanes, rows }: LaneKernelShape): string {
+  return unroll(rows / lanes, (load) => {
+    const row = `row0 + ${load * lanes}u`;
+    return mode === "TN"
+      ? `    let a${load} = loadA(startA + (k + lane % 4u) * p.m + ${row} + lane / 4u * 4u, keepK(k + lane % 4u));`
+      : `    let a${load} = loadA(startA + (${row} + lane) * p.k + k, p.k - k);`;
+  });
+}
+
+// NN, NT: vector `row` holds four k. TN: vector 4 * quad + j holds four rows of the j-th k.
+function loadOwnA({ mode, rows }: LaneKernelShape): string {
+  return unroll(rows, (load) => {
+    const step = `k + ${load % 4}u`;
+    return mode === "TN"
+      ? `    let a${load} = loadA(startA + (${step}) * p.m + row0 + ${load - (load % 4)}u, keepK(${step}));`
+      : `    let a${load} = loadA(startA + (row0 + ${load}u) * p.k + k, p.k - k);`;
+  });
+}
+
+// b0 .. b3 are B[k .. k + 3, column .. column + 3].
+function loadB(mode: GemmMode): string {
+  if (mode !== "NT") {
+    return unroll(4, (j) => `    let b${j} = loadB(startB + (k + ${j}u) * p.n + column, keepK(k + ${j}u));`);
+  }
+  const rows = unroll(4, (j) => `    let r${j} = loadB(startB + (column + ${j}u) * p.k + k, p.k - k);`);
+  return `${rows}\n${unroll(4, (j) => `    let b${j} = vec4f(r0.${AXES[j]}, r1.${AXES[j]}, r2.${AXES[j]}, r3.${AXES[j]});`)}`;
+}
+
+// c[row] += A[row, k + j] * b[j]
+function multiply(shape: LaneKernelShape, row: number, j: number): string {
+  return `    c${row} += ${shape.share ? sharedElement(shape, row, j) : ownElement(shape.mode, row, j)} * b${j};`;
+}
+
+function sharedElement({ mode, lanes }: LaneKernelShape, row: number, j: number): string {
+  const load = Math.floor(row / lanes);
+  const within = row % lanes;
+  return mode === "TN"
+    ? `subgroupBroadcast(a${load}.${AXES[within % 4]}, ${within - (within % 4) + j}u)`
+    : `subgroupBroadcast(a${load}.${AXES[j]}, ${within}u)`;
+}
+
+function ownElement(mode: GemmMode, row: number, j: number): string {
+  return mode === "TN" ? `a${row - (row % 4) + j}.${AXES[row % 4]}` : `a${row}.${AXES[j]}`;
+}

@@ -1,0 +1,60 @@
+import type { KernelSource } from "../tensor/op-spec.ts";
+import { GROUP_NUMBER } from "./fold-grid.ts";
+
+/** How A and B are stored: NN is A[m,k]·B[k,n], NT is A[m,k]·B[n,k]ᵀ, TN is A[k,m]ᵀ·B[k,n]. */
+export type GemmMode = "NN" | "NT" | "TN";
+
+/** A GEMM kernel and the part of C that one of its workgroups computes. */
+export interface GemmKernel {
+  readonly source: KernelSource;
+  readonly rows: number;
+  readonly columns: number;
+}
+
+/** Joins `count` lines of WGSL, `line(0)` to `line(count - 1)`. */
+export const unroll = (count: number, line: (index: number) => string): string =>
+  Array.from({ length: count }, (_, index) => line(index)).join("\n");
+
+/** The parameters of every GEMM kernel, as `gemmParams` fills them. Strides are elements from one batch to the next. */
+export const GEMM_PARAMS = /* wgsl */ `
+struct Params { m: u32, n: u32, k: u32, strideA: u32, strideB: u32, rowTiles: u32, columnTiles: u32, tiles: u32 }
+@group(1) @binding(0) var<uniform> p: Params;`;
+
+/**
+ * Declares the three buffers, as vec4f when every row is a multiple of four elements, and
+ * `loadA`, `loadB` (four elements from `at` on; from the `keep`-th on they are zero), `keepK` (all four elements of
+ * row k, none past the edge) and `store`.
+ */
+export const gemmBuffers = (aligned: boolean): string => (aligned ? ALIGNED : RAGGED);
+
+const declare = (element: string): string => /* wgsl */ `
+@group(0) @binding(0) var<storage, read> a: array<${element}>;
+@group(0) @binding(1) var<storage, read> b: array<${element}>;
+@group(0) @binding(2) var<storage, read_write> c: array<${element}>;`;
+
+const ALIGNED = /* wgsl */ `${declare("vec4f")}
+fn loadA(at: u32, keep: u32) -> vec4f { return a[at / 4u]; }
+fn loadB(at: u32, keep: u32) -> vec4f { return b[at / 4u]; }
+fn keepK(k: u32) -> u32 { return 4u; }
+fn store(at: u32, keep: u32, value: vec4f) { c[at / 4u] = value; }`;
+
+// select, not a product with zero: what lies past the edge may be NaN.
+const RAGGED = /* wgsl */ `${declare("f32")}
+fn first(keep: u32, value: vec4f) -> vec4f { return select(vec4f(), value, vec4u(0u, 1u, 2u, 3u) < vec4u(keep)); }
+fn loadA(at: u32, keep: u32) -> vec4f { return first(keep, vec4f(a[at], a[at + 1u], a[at + 2u], a[at + 3u])); }
+fn loadB(at: u32, keep: u32) -> vec4f { return first(keep, vec4f(b[at], b[at + 1u], b[at + 2u], b[at + 3u])); }
+fn keepK(k: u32) -> u32 { return select(0u, 4u, k < p.k); }
+fn store(at: u32, keep: u32, value: vec4f) {
+  c[at] = value.x;
+  if (keep > 1u) { c[at + 1u] = value.y; }
+  if (keep > 2u) { c[at + 2u] = value.z; }
+  if (keep > 3u) { c[at + 3u] = value.w; }
+}`;
+
+/** Finds the tile of this workgroup: `row0`, `column0` and `batch`. Uniform, so barriers may follow. */
+export const gemmTile = (rows: number, columns: number): string => /* wgsl */ `
+  let tile = ${GROUP_NUMBER};
+  if (tile >= p.tiles) { return; }
+  let row0 = tile / p.columnTiles % p.rowTiles * ${rows}u;
+  let column0 = tile % p.columnTiles * ${columns}u;
+  let batch = tile / (p.rowTiles * p.columnTiles);`;

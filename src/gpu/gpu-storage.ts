@@ -1,0 +1,65 @@
+import { bytesPerElement, type DType, type TypedArray } from "../tensor/dtype.ts";
+import { ArgumentError, DisposedError } from "../tensor/errors.ts";
+import type { Storage } from "../tensor/storage.ts";
+import type { GpuBuffer } from "./buffer.ts";
+import type { Gpu } from "./device.ts";
+
+/** A tensor's elements in GPU memory. Its buffer goes back to the pool with the last reference. */
+export class GpuStorage implements Storage {
+  readonly device = "webgpu";
+  readonly gpu: Gpu;
+  readonly dtype: DType;
+  readonly length: number;
+  readonly buffer: GpuBuffer;
+  #references = 1;
+
+  private constructor(gpu: Gpu, dtype: DType, length: number, label: string) {
+    if (dtype === "f64") {
+      throw new ArgumentError(
+        "GpuStorage",
+        "dtype",
+        "f32, i32 or bool",
+        "f64",
+        "f64 is computed on the CPU only",
+      );
+    }
+    this.gpu = gpu;
+    this.dtype = dtype;
+    this.length = length;
+    this.buffer = gpu.pool.acquire(length * bytesPerElement(dtype), label);
+  }
+
+  /** A storage **with garbage in it**, for a kernel to fill. Throws `GpuMemoryError` or `GpuLimitError`. */
+  static allocate(gpu: Gpu, dtype: DType, length: number, label: string = dtype): GpuStorage {
+    return new GpuStorage(gpu, dtype, length, label);
+  }
+
+  /** A storage with a copy of `data`. Throws `GpuMemoryError` or `GpuLimitError`. */
+  static upload(gpu: Gpu, dtype: DType, data: TypedArray, label: string = dtype): GpuStorage {
+    if (data instanceof Float32Array !== (dtype === "f32") || data instanceof Float64Array) {
+      throw new ArgumentError("GpuStorage", "data", `an array of ${dtype}`, data.constructor.name);
+    }
+    const storage = new GpuStorage(gpu, dtype, data.length, label);
+    gpu.stream.write(storage.buffer, data);
+    return storage;
+  }
+
+  /** A copy of the elements. Rejects with `GpuDeviceLostError` or `GpuValidationError`; never zeros. */
+  async read(): Promise<TypedArray> {
+    const bytes = await this.gpu.stream.read(this.buffer);
+    return this.dtype === "f32" ? new Float32Array(bytes) : new Int32Array(bytes);
+  }
+
+  retain(): void {
+    if (this.#references === 0)
+      throw new DisposedError(`GPU storage ${this.buffer.label} was released before retain`);
+    this.#references++;
+  }
+
+  release(): void {
+    if (this.#references === 0)
+      throw new DisposedError(`GPU storage ${this.buffer.label} was released too often`);
+    this.#references--;
+    if (this.#references === 0) this.gpu.pool.release(this.buffer);
+  }
+}

@@ -1,0 +1,135 @@
+import type { DType } from "../tensor/dtype.ts";
+import { PolargradError } from "../tensor/errors.ts";
+import type { OpPlan } from "../tensor/op-plan.ts";
+import type { KernelPlan, OpSpec } from "../tensor/op-spec.ts";
+import { broadcastStrides, type Shape, sizeOf } from "../tensor/shape.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import type { GpuBuffer } from "./buffer.ts";
+import type { Gpu } from "./device.ts";
+import { GpuStorage } from "./gpu-storage.ts";
+import type { KernelSource } from "./kernel.ts";
+import { type Access, kernelSource, uniformWords, WORKGROUP } from "./kernel-source.ts";
+
+/** Which implementation runs: the tuned kernel where there is one, or always the readable one. */
+export type GpuPath = "fast" | "readable";
+
+/** One input as a kernel sees it. */
+interface Operand {
+  readonly buffer: GpuBuffer;
+  readonly access: Access;
+  readonly inner: number;
+  readonly length: number;
+  /** Set where the input had to be expanded first. */
+  readonly temporary?: GpuStorage;
+}
+
+/** Record an op on the device's command stream. */
+export function runOnGpu(
+  gpu: Gpu,
+  spec: OpSpec,
+  inputs: readonly Tensor[],
+  plan: OpPlan,
+  attrs: Readonly<Record<string, unknown>>,
+  dtype: DType,
+  path: GpuPath,
+): GpuStorage {
+  const count = sizeOf(plan.output);
+  const out = GpuStorage.allocate(gpu, dtype, count, spec.name);
+  if (count === 0) return out;
+  const operands = inputs.map((input, i) => operandOf(gpu, spec, input, i, plan.batch));
+  try {
+    const buffers = [...operands.map((operand) => operand.buffer), out.buffer];
+    const fast = path === "fast" ? spec.fast?.wgsl?.({ ...gpu.profile, subgroups: gpu.profile.features.subgroups }, plan.dims, attrs, plan.params) : null;
+    const { kernel, params, grid } = fast ?? generated(spec, inputs, operands, plan, attrs, dtype, count);
+    gpu.stream.dispatch(kernel, buffers, params, grid);
+  } catch (error) {
+    out.release();
+    throw error;
+  } finally {
+    for (const operand of operands) operand.temporary?.release();
+  }
+  return out;
+}
+
+function generated(
+  spec: OpSpec,
+  inputs: readonly Tensor[],
+  operands: readonly Operand[],
+  plan: OpPlan,
+  attrs: Readonly<Record<string, unknown>>,
+  output: DType,
+  count: number,
+): KernelPlan {
+  if (!spec.wgsl && !spec.pointwise) throw new PolargradError(`${spec.name} has no WebGPU kernel; give its declaration wgsl, pointwise or decompose`);
+  const variant = { dtypes: inputs.map((input) => input.dtype), output, access: operands.map((operand) => operand.access) };
+  const kernel = kernelSource(spec, variant, plan.params);
+  const repeats = spec.pointwise ? operands.flatMap(({ inner, length }) => [inner, length]) : [];
+  const params = uniformWords(spec, plan.params, { count, dims: plan.dims, attrs }, repeats);
+  return { kernel, params, grid: linearGrid(spec.pointwise ? Math.ceil(count / 4) : count) };
+}
+
+/** Workgroups for `count` invocations, folded into two axes below the limit of 65535. */
+function linearGrid(count: number): [number, number, number] {
+  const groups = Math.ceil(count / WORKGROUP);
+  const x = Math.min(groups, 32768);
+  return [x, Math.ceil(groups / x), 1];
+}
+
+function operandOf(gpu: Gpu, spec: OpSpec, input: Tensor, i: number, batch: Shape): Operand {
+  const { buffer } = input.storage as GpuStorage;
+  const { dims } = spec.signature.inputs[i];
+  const fits: Operand = { buffer, access: "full", inner: 1, length: 1 };
+  if (!dims?.some((dim) => dim.kind === "batch")) return fits;
+  const inner = dims.length - 1;
+  const own = input.shape.slice(0, input.rank - inner);
+  if (sizeOf(own) === sizeOf(batch)) return fits;
+  const repeat = spec.pointwise ? repeatOf(own, batch) : null;
+  if (repeat) return { buffer, access: "repeat", ...repeat };
+  const temporary = expandBatch(gpu, input, own, batch, sizeOf(input.shape.slice(own.length)));
+  return { ...fits, buffer: temporary.buffer, temporary };
+}
+
+/** `own` as one run of axes of `batch`: element `i` of the broadcast is element `(i / inner) % length`. Null if it is not one run. */
+function repeatOf(own: Shape, batch: Shape): { inner: number; length: number } | null {
+  const padded = [...new Array<number>(batch.length - own.length).fill(1), ...own];
+  const first = padded.findIndex((d) => d !== 1);
+  if (first < 0) return { inner: 1, length: 1 };
+  const last = padded.findLastIndex((d) => d !== 1);
+  const isRun = padded.slice(first, last + 1).every((d, k) => d === batch[first + k]);
+  return isRun ? { inner: sizeOf(batch.slice(last + 1)), length: sizeOf(own) } : null;
+}
+
+const EXPAND: KernelSource = {
+  label: "expandBatch",
+  bindings: ["read", "read_write"],
+  code: /* wgsl */ `
+struct Dims { sizes: array<vec4<u32>, 2>, strides: array<vec4<u32>, 2>, rank: u32, row: u32, count: u32 }
+@group(0) @binding(0) var<storage, read> x: array<u32>;
+@group(0) @binding(1) var<storage, read_write> y: array<u32>;
+@group(1) @binding(0) var<uniform> dims: Dims;
+@compute @workgroup_size(${WORKGROUP}) fn main(@builtin(global_invocation_id) gid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+  let i = gid.x + gid.y * groups.x * ${WORKGROUP}u;
+  if (i >= dims.count) { return; }
+  var rest = i / dims.row; var source = 0u;
+  for (var a = dims.rank; a > 0u; a--) {
+    let s = dims.sizes[(a - 1u) / 4u][(a - 1u) % 4u];
+    source += (rest % s) * dims.strides[(a - 1u) / 4u][(a - 1u) % 4u];
+    rest /= s;
+  }
+  y[i] = x[source * dims.row + i % dims.row];
+}`,
+};
+
+/** The elements of `input` with its batch axes `own` repeated to `batch`, `row` elements each. */
+function expandBatch(gpu: Gpu, input: Tensor, own: Shape, batch: Shape, row: number): GpuStorage {
+  if (batch.length > 8) throw new RangeError("tensors of more than 8 axes do not broadcast on webgpu");
+  const count = sizeOf(batch) * row;
+  const out = GpuStorage.allocate(gpu, input.dtype, count, EXPAND.label);
+  if (count === 0) return out;
+  const params = new Uint32Array(19);
+  params.set(batch, 0);
+  params.set(broadcastStrides(own, batch), 8);
+  params.set([batch.length, row, count], 16);
+  gpu.stream.dispatch(EXPAND, [(input.storage as GpuStorage).buffer, out.buffer], params, linearGrid(count));
+  return out;
+}

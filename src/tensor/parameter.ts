@@ -1,0 +1,31 @@
+import { PolargradError } from "./errors.ts";
+import { keep } from "./scope.ts";
+import { formatShape, sameShape } from "./shape.ts";
+import { Tensor } from "./tensor.ts";
+
+/** A leaf that a module owns and an optimizer updates. Lives outside `tidy` scopes. */
+export class Parameter extends Tensor {
+  #version = 0;
+
+  /** Shares the elements of `value`, which stays usable. */
+  constructor(value: Tensor, options: { readonly requiresGrad?: boolean } = {}) {
+    value.storage.retain();
+    super(value.shape, value.storage);
+    keep(this);
+    this.requiresGrad = options.requiresGrad ?? true;
+  }
+
+  /** Counts assignments: backward refuses a graph whose parameters have changed since it was recorded. */
+  get version(): number {
+    return this.#version;
+  }
+
+  /** Take the value (and device) of a tensor of the same shape. The tensor stays usable. */
+  assign(value: Tensor): void {
+    if (!sameShape(this.shape, value.shape)) {
+      throw new PolargradError(`assign: the parameter is ${formatShape(this.shape)}, the value ${formatShape(value.shape)}`);
+    }
+    this.replaceStorage(value.storage);
+    this.#version++;
+  }
+}

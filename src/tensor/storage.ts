@@ -1,0 +1,16 @@
+import type { DType, TypedArray } from "./dtype.ts";
+
+/** Where a tensor lives. */
+export type Device = "cpu" | "webgpu";
+
+/** Reference-counted elements on one device. A new storage starts with one reference, held by its first tensor. */
+export interface Storage {
+  readonly device: Device;
+  readonly dtype: DType;
+  /** Number of elements. */
+  readonly length: number;
+  /** A copy of the elements; waits for the device. */
+  read(): Promise<TypedArray>;
+  retain(): void;
+  release(): void;
+}
