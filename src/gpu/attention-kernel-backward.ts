@@ -82,7 +82,14 @@ const assemble = (output: string, aligned: boolean, body: string): string =>
 
 // An invocation owns four keys and walks the query rows of its group's heads, from the first that may see one
 // of them.
-function walkQueries(output: string, tiles: readonly Products[], weight: (row: number) => string, values: string): string {
+function walkQueries(
+  output: string,
+  tiles: readonly Products[],
+  weight: (row: number) => string,
+  values: string,
+): string {
+  const ok = (r: number): string =>
+    `vec4<bool>(open${r}) & (t < vec4u(p.t)) & (vec4u(j0 + ${r}u + p.t) <= t + vec4u(p.s))`;
   return /* wgsl */ `
   let kvHead = index % p.g;
   let j0 = index / p.g % p.blocks * ${TILE}u;
@@ -94,17 +101,15 @@ function walkQueries(output: string, tiles: readonly Products[], weight: (row: n
   let first = u32(max(i32(j0 + p.t) - i32(p.s), 0));
 ${eachRow((r) => `  let open${r} = ${r}u < rows && mask[batch * p.s + j0 + ${r}u] != 0;`)}
 ${clearRows()}
-  for (var member = 0u; member < 1u; member++) {
-  for (var t0 = first; t0 < p.t; t0 += ${TILE}u) {
+  for (var member = 0u; member < p.m; member++) { for (var t0 = first; t0 < p.t; t0 += ${TILE}u) {
     let stat = (batch * p.t + t0) * heads + kvHead * p.m + member;
     let other = stat * p.d;
     let lses = vec4f(lse[stat], lse[stat + heads], lse[stat + 2u * heads], lse[stat + 3u * heads]);
     let deltas = vec4f(delta[stat], delta[stat + heads], delta[stat + 2u * heads], delta[stat + 3u * heads]);
     let t = vec4u(t0) + vec4u(0u, 1u, 2u, 3u);
-${eachRow((r) => `    let ok${r} = vec4<bool>(open${r}) & (t < vec4u(p.t)) & (vec4u(j0 + ${r}u + p.t) <= t + vec4u(p.s));`)}
+${eachRow((r) => `    let ok${r} = ${ok(r)};`)}
 ${productTiles(tiles)}
 ${eachRow((r) => `    let w${r} = ${weight(r)};`)}
 ${accumulateTile(output, values, null)}
-  }
-  }`;
+  } }`;
 }

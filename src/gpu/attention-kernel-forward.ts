@@ -10,6 +10,7 @@ import {
   OWN_QUERIES,
   productTiles,
   storeRows,
+  updateRows,
 } from "./attention-kernel-wgsl.ts";
 
 const Q_K: readonly AttentionBuffer[] = [
@@ -25,15 +26,15 @@ const MASK: AttentionBuffer = { name: "mask", holds: "mask" };
  * then y / Σ e^(s - top)
  */
 export function forwardKernel(aligned: boolean): string {
-  const buffers: readonly AttentionBuffer[] = [...Q_K, { name: "v", holds: "rows" }, MASK, { name: "y", holds: "rows" }];
+  const [v, y] = ["v", "y"].map((name): AttentionBuffer => ({ name, holds: "rows" }));
   const body = /* wgsl */ `${OWN_QUERIES}
 ${clearRows()}
 ${onlineSoftmax(accumulateTile("y", "v", "fade"))}
 ${eachRow((r) => `  let share${r} = select(select(1.0 / sum${r}, 0.0, sum${r} == 0.0), p.nan, bad${r});`)}
 ${ALONG_D}
-${eachRow((r) => `      if (${r}u < rows) { let at = own + ${r}u * ownStride + i; store(at, p.d - i, load_y(at, p.d - i) * share${r}); }`)}
+${updateRows((r) => `load_y(at, p.d - i) * share${r}`)}
     }`;
-  return [attentionHeader(buffers, aligned), storeRows("y", aligned), attentionMain(body)].join("\n");
+  return [attentionHeader([...Q_K, v, MASK, y], aligned), storeRows("y", aligned), attentionMain(body)].join("\n");
 }
 
 /** lse = log Σ_j e^(scale · q k_j) over the keys that a row attends to; 0 where there is none. */

@@ -88,7 +88,8 @@ export function productTiles(tiles: readonly Products[]): string {
   const declared = tiles.map(({ sum }) => eachRow((r) => `    var ${sum}${r} = vec4f();`));
   const added = tiles.map(({ sum, own, other }) => {
     const dots = (r: number): string => AXES.map((_, c) => `dot(${own}${r}, ${other}${c})`).join(", ");
-    return [loadTile(own, "own"), loadTile(other, "other"), eachRow((r) => `      ${sum}${r} += vec4f(${dots(r)});`)].join("\n");
+    const sums = eachRow((r) => `      ${sum}${r} += vec4f(${dots(r)});`);
+    return [loadTile(own, "own"), loadTile(other, "other"), sums].join("\n");
   });
   return [...declared, ALONG_D, ...added, "    }"].join("\n");
 }
@@ -97,13 +98,22 @@ export function productTiles(tiles: readonly Products[]): string {
 export function accumulateTile(output: string, values: string, fade: string | null): string {
   const sum = (r: number): string => `weigh(w${r}, ok${r}, ${AXES.map((_, c) => `${values}${c}`).join(", ")})`;
   const before = (r: number): string => `load_${output}(at, p.d - i)${fade ? ` * ${fade}${r}` : ""}`;
-  const add = eachRow((r) => `      if (${r}u < rows) { let at = own + ${r}u * ownStride + i; store(at, p.d - i, ${before(r)} + ${sum(r)}); }`);
+  const add = updateRows((r) => `${before(r)} + ${sum(r)}`);
   return [ALONG_D, loadTile(values, "other"), add, "    }"].join("\n");
 }
 
 /** Sets the own rows of the output to zero. */
 export const clearRows = (): string =>
-  [ALONG_D, eachRow((r) => `      if (${r}u < rows) { store(own + ${r}u * ownStride + i, p.d - i, vec4f()); }`), "    }"].join("\n");
+  [ALONG_D, updateRows(() => "vec4f()"), "    }"].join("\n");
+
+/** Stores `value(row)` at step `i` of each own row that exists; `at` is where. */
+export const updateRows = (value: (row: number) => string): string =>
+  eachRow(
+    (r) => `      if (${r}u < rows) {
+        let at = own + ${r}u * ownStride + i;
+        store(at, p.d - i, ${value(r)});
+      }`,
+  );
 
 /** A walk along d in steps of four, closed by the caller. */
 export const ALONG_D = "    for (var i = 0u; i < p.d; i += 4u) {";

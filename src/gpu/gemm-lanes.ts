@@ -85,7 +85,8 @@ function loadB(mode: GemmMode): string {
     return unroll(4, (j) => `    let b${j} = loadB(startB + (k + ${j}u) * p.n + column, keepK(k + ${j}u));`);
   }
   const rows = unroll(4, (j) => `    let r${j} = loadB(startB + (column + ${j}u) * p.k + k, p.k - k);`);
-  return `${rows}\n${unroll(4, (j) => `    let b${j} = vec4f(r0.${AXES[j]}, r1.${AXES[j]}, r2.${AXES[j]}, r3.${AXES[j]});`)}`;
+  const transposed = (axis: string): string => `vec4f(r0.${axis}, r1.${axis}, r2.${axis}, r3.${axis})`;
+  return `${rows}\n${unroll(4, (j) => `    let b${j} = ${transposed(AXES[j])};`)}`;
 }
 
 // c[row] += A[row, k + j] * b[j]

@@ -41,8 +41,8 @@ ${unroll(OWN, (row) => `  var c${row} = vec4f();`)}
   for (var k0 = 0u; k0 < p.k; k0 += ${DEPTH}u) {
     for (var load = 0u; load < ${LOADS}u; load++) {
       let index = thread + load * ${THREADS * THREADS}u;
-      ${fillSlab("slabA", "row0", "p.m", mode === "TN" ? "a[startA + k * p.m + line]" : "a[startA + line * p.k + k]", mode !== "TN")}
-      ${fillSlab("slabB", "column0", "p.n", mode === "NT" ? "b[startB + line * p.k + k]" : "b[startB + k * p.n + line]", mode === "NT")}
+      ${mode === "TN" ? fillSlab("A", "row0", alongLines("p.m")) : fillSlab("A", "row0", ALONG_K)}
+      ${mode === "NT" ? fillSlab("B", "column0", ALONG_K) : fillSlab("B", "column0", alongLines("p.n"))}
     }
     workgroupBarrier();
     for (var k = 0u; k < ${DEPTH}u; k++) {
@@ -57,19 +57,29 @@ ${unroll(OWN, storeRow)}
   return { source: { label, code, bindings: ["read", "read", "read_write"] }, rows: SIDE, columns: SIDE };
 }
 
-// A line is a row of A or a column of B. Neighbouring threads read along the operand's contiguous axis.
-function fillSlab(slab: string, line0: string, lines: string, element: string, alongK: boolean): string {
-  const [within, depth] = alongK
-    ? [`index / ${DEPTH}u`, `index % ${DEPTH}u`]
-    : [`index % ${SIDE}u`, `index / ${SIDE}u`];
-  return /* wgsl */ `{
-        let within = ${within};
-        let depth = ${depth};
-        let line = ${line0} + within;
-        let k = k0 + depth;
-        ${slab}[depth * ${SIDE}u + within] = select(0.0, ${element}, line < ${lines} && k < p.k);
-      }`;
+// Neighbouring threads read along the operand's contiguous axis; a line is a row of A or a column of B.
+interface Layout {
+  readonly line: string;
+  readonly depth: string;
+  readonly at: string;
 }
+
+const ALONG_K: Layout = { line: `index / ${DEPTH}u`, depth: `index % ${DEPTH}u`, at: "line * p.k + k" };
+
+const alongLines = (lines: string): Layout => ({
+  line: `index % ${SIDE}u`,
+  depth: `index / ${SIDE}u`,
+  at: `k * ${lines} + line`,
+});
+
+// A line past the edge reads something and is not stored; k past the edge reads zeros.
+const fillSlab = (operand: "A" | "B", line0: string, layout: Layout): string => /* wgsl */ `{
+        let depth = ${layout.depth};
+        let line = ${line0} + ${layout.line};
+        let k = k0 + depth;
+        let value = ${operand.toLowerCase()}[start${operand} + ${layout.at}];
+        slab${operand}[depth * ${SIDE}u + ${layout.line}] = select(0.0, value, k < p.k);
+      }`;
 
 function storeRow(row: number): string {
   return /* wgsl */ `  if (row0 + ownRow + ${row}u < p.m) {

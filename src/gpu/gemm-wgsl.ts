@@ -15,7 +15,7 @@ export interface GemmKernel {
 export const unroll = (count: number, line: (index: number) => string): string =>
   Array.from({ length: count }, (_, index) => line(index)).join("\n");
 
-/** The parameters of every GEMM kernel, as `gemmParams` fills them. Strides are elements from one batch to the next. */
+/** The parameters of every GEMM kernel, as `gemmPlan` fills them. Strides are elements from one batch to the next. */
 export const GEMM_PARAMS = /* wgsl */ `
 struct Params { m: u32, n: u32, k: u32, strideA: u32, strideB: u32, rowTiles: u32, columnTiles: u32, tiles: u32 }
 @group(1) @binding(0) var<uniform> p: Params;`;

@@ -64,8 +64,9 @@ function encodeRow(row: TextRow, tokenizer: RowTokenizer, cutoffLen: number): En
   const text = row.kind === "text" ? row.text : row.prompt + row.completion;
   const inputIds = withEos(tokenizer.encode(text), tokenizer.eosTokenId).slice(0, cutoffLen);
   const labels = [...inputIds];
-  if (row.kind === "completion")
+  if (row.kind === "completion") {
     labels.fill(IGNORE_LABEL, 0, commonPrefix(tokenizer.encode(row.prompt), inputIds));
+  }
   return [{ inputIds, labels }];
 }
 

@@ -96,12 +96,8 @@ async function readShards(dir: string): Promise<Map<string, SafetensorsTensor>> 
       const expected = weightMap.get(name);
       if (expected !== shard) {
         const where = expected === undefined ? "does not list it" : `expects it in ${expected}`;
-        throw new CheckpointError(
-          "index-mismatch",
-          path,
-          `holds tensor ${quote(name)}, but ${INDEX} ${where}`,
-          name,
-        );
+        const why = `holds tensor ${quote(name)}, but ${INDEX} ${where}`;
+        throw new CheckpointError("index-mismatch", path, why, name);
       }
       tensors.set(name, tensor);
     }
@@ -122,11 +118,8 @@ function parseIndex(json: unknown, indexPath: string): Map<string, string> {
   const map =
     isObject(json) && Object.hasOwn(json, "weight_map") && "weight_map" in json ? json.weight_map : undefined;
   if (!isObject(map)) {
-    throw new CheckpointError(
-      "bad-index",
-      indexPath,
-      `expected an object weight_map, got ${quoteValue(map)}`,
-    );
+    const why = `expected an object weight_map, got ${quoteValue(map)}`;
+    throw new CheckpointError("bad-index", indexPath, why);
   }
   const weightMap = new Map<string, string>();
   for (const [name, shard] of Object.entries(map) as [string, unknown][]) {

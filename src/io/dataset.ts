@@ -79,8 +79,9 @@ function parseRow(row: unknown, path: string, line: number): TextRow {
   };
   if (has("text")) return { kind: "text", text: field("text") };
   if (has("prompt")) return { kind: "completion", prompt: field("prompt"), completion: field("completion") };
-  if (has("question"))
+  if (has("question")) {
     return { kind: "completion", prompt: `${field("question")}\n`, completion: field("answer") };
+  }
   const found = Object.keys(row).slice(0, 5).map(quote).join(", ") || "none";
   throw new DatasetError(`expected ${FORMS}, got an object with the fields ${found}`, path, line);
 }

@@ -47,8 +47,9 @@ export function decodeFloat64(tensor: Pick<SafetensorsTensor, "dtype" | "data">)
  */
 export function decodeInt32({ dtype, data }: Pick<SafetensorsTensor, "dtype" | "data">): Int32Array {
   if (dtype === "I32") return new Int32Array(copyBuffer(data));
-  if (dtype !== "I64")
+  if (dtype !== "I64") {
     throw new DecodeError(dtype, `expected integers (I32 or I64), got dtype ${quote(dtype)}`);
+  }
   const words = new Int32Array(copyBuffer(data)); // low word first
   const values = new Int32Array(words.length / 2);
   for (let i = 0; i < values.length; i++) {

@@ -72,16 +72,14 @@ export async function refuseLinkOutside(dir: string, name: string, source: strin
     const cache = dirname(resolve(dir));
     const blobs = joinPath(dirname(cache), "blobs");
     if (parent === (await realpath(dir))) return;
-    if (basename(cache) === "snapshots" && (await exists(blobs)) && parent === (await realpath(blobs)))
+    if (basename(cache) === "snapshots" && (await exists(blobs)) && parent === (await realpath(blobs))) {
       return;
+    }
   } catch (cause) {
     throw readFailure(path, `a file that ${baseName(source)} names`, cause);
   }
-  throw new FileError(
-    "bad-name",
-    source,
-    `refuses ${quote(name)}: it is a link that leads out of the directory`,
-  );
+  const why = `refuses ${quote(name)}: it is a link that leads out of the directory`;
+  throw new FileError("bad-name", source, why);
 }
 
 /** True if there is a file or directory at `path`. Any problem other than absence is an error. */
@@ -111,8 +109,9 @@ export async function readBytes(path: string, what = "a file"): Promise<Uint8Arr
       let at = 0;
       while (at < bytes.length) {
         const { bytesRead } = await file.read(bytes, at, Math.min(READ_CHUNK, bytes.length - at), at);
-        if (bytesRead === 0)
+        if (bytesRead === 0) {
           throw new FileError("failed", path, `shrank from ${bytes.length} to ${at} bytes while it was read`);
+        }
         at += bytesRead;
       }
       return bytes;
@@ -215,7 +214,7 @@ async function checkWritableTarget(target: string, names: Iterable<string>): Pro
       throw new FileError(
         "not-a-file",
         path,
-        "cannot be replaced by a file: something that is no regular file is there",
+        "cannot be written: there is something that is no regular file",
       );
     }
   }
@@ -228,10 +227,14 @@ async function writeSynced(path: string, content: Uint8Array | string): Promise<
   });
 }
 
-/** Make renames in `dir` durable. Windows has no way to ask for it. */
+/** Make renames in `dir` durable. Windows and some network file systems have no way to ask for it. */
 async function syncDirectory(dir: string): Promise<void> {
   if (process.platform === "win32") return;
-  await withFile(dir, "r", (handle) => handle.sync());
+  try {
+    await withFile(dir, "r", (handle) => handle.sync());
+  } catch (cause) {
+    if (!hasCode(cause, "EINVAL") && !hasCode(cause, "ENOTSUP")) throw cause;
+  }
 }
 
 async function withFile<T>(path: string, flags: string, use: (file: FileHandle) => Promise<T>): Promise<T> {
@@ -250,8 +253,9 @@ function hasCode(error: unknown, code: string): boolean {
 
 function readFailure(path: string, what: string, cause: unknown): FileError {
   if (cause instanceof FileError) return cause;
-  if (hasCode(cause, "ENOENT"))
+  if (hasCode(cause, "ENOENT")) {
     return new FileError("missing", path, `no such file; expected ${what}`, cause);
+  }
   const why = cause instanceof Error ? cause.message : String(cause);
   return new FileError("failed", path, `cannot be read (expected ${what}): ${why}`, cause);
 }

@@ -132,8 +132,9 @@ export function ropeInverseFrequencies(
 
 function checkSupported(fields: JsonFields): void {
   const modelType = fields.string("model_type", undefined);
-  if (modelType !== "llama")
+  if (modelType !== "llama") {
     fields.refuse("model_type", 'but only Llama checkpoints ("llama") can be loaded');
+  }
   const act = fields.string("hidden_act", "silu");
   if (act !== "silu" && act !== "swish") fields.refuse("hidden_act", 'but only "silu" is supported');
   if (fields.get("attention_dropout") !== undefined && fields.get("attention_dropout") !== 0) {
@@ -201,15 +202,17 @@ function parseRope(fields: JsonFields): Pick<LlamaConfig, "ropeTheta" | "ropeSca
 function parseRopeScaling(rope: JsonFields, fields: JsonFields): RopeScaling | null {
   const key = rope.get("rope_type") === undefined ? "type" : "rope_type";
   const type = rope.string(key, "default");
-  if ((rope.get("partial_rotary_factor") ?? 1) !== 1)
+  if ((rope.get("partial_rotary_factor") ?? 1) !== 1) {
     rope.refuse("partial_rotary_factor", "but only 1 is supported");
+  }
   if (type === "default") return null;
   if (type === "linear") return { type, factor: rope.positive("factor") };
   if (type !== "llama3") return rope.refuse(key, 'but only "default", "linear" and "llama3" are supported');
   const lowFreqFactor = rope.positive("low_freq_factor");
   const highFreqFactor = rope.positive("high_freq_factor");
-  if (highFreqFactor <= lowFreqFactor)
+  if (highFreqFactor <= lowFreqFactor) {
     rope.refuse("high_freq_factor", `but must be above low_freq_factor (${lowFreqFactor})`);
+  }
   const original = rope.integer("original_max_position_embeddings", 1, undefined);
   return {
     type,

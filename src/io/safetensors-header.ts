@@ -64,8 +64,9 @@ function readMetadata(reader: JsonReader): Map<string, string> | null {
   if (reader.takeNull()) return null;
   const metadata = new Map<string, string>();
   reader.object(`an object of strings as ${METADATA_KEY}`, (key) => {
-    if (metadata.has(key))
+    if (metadata.has(key)) {
       reader.fail("duplicate-name", `two entries of ${METADATA_KEY} are called ${quote(key)}`);
+    }
     metadata.set(key, reader.string(`a string in ${METADATA_KEY}`));
   });
   return metadata;
@@ -114,7 +115,8 @@ function readOffsets(reader: JsonReader): [bigint, bigint] {
     offsets.push(reader.unsigned(what));
   });
   const [begin, end] = offsets;
-  if (begin === undefined || end === undefined)
+  if (begin === undefined || end === undefined) {
     return reader.fail("header-type", `expected ${what}, got fewer`);
+  }
   return [begin, end];
 }

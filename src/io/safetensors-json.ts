@@ -21,8 +21,8 @@ const ESCAPES: ReadonlyMap<string, string> = new Map([
 ]);
 
 /**
- * A pull reader of strict JSON for safetensors headers. It builds no objects, keeps integers exact up to 2⁶⁴
- * - 1, and accepts the JSON text that serde_json accepts. Every error is a `SafetensorsError`.
+ * A pull reader of strict JSON for safetensors headers. It builds no objects, keeps integers of 64 bits exact,
+ * and accepts the JSON text that serde_json accepts. Every error is a `SafetensorsError`.
  */
 export class JsonReader {
   readonly text: string;
@@ -148,13 +148,13 @@ export class JsonReader {
   #number(what: string): string {
     const found = this.peek();
     const text = this.#match(NUMBER);
-    if (text === "")
-      this.fail(
-        /["{[tfn]/.test(found) ? "header-type" : "header-not-json",
-        `expected ${what}, got ${show(found)}`,
-      );
-    if (/[0-9.eE+-]/.test(this.text.charAt(this.#at)))
+    if (text === "") {
+      const code = /["{[tfn]/.test(found) ? "header-type" : "header-not-json";
+      this.fail(code, `expected ${what}, got ${show(found)}`);
+    }
+    if (/[0-9.eE+-]/.test(this.text.charAt(this.#at))) {
       this.fail("header-not-json", "a number is not valid JSON");
+    }
     return text;
   }
 

@@ -162,8 +162,9 @@ function checkIds(json: { added_tokens?: unknown; model?: unknown }, path: strin
   const { added_tokens: added, model } = json;
   if (Array.isArray(added)) for (const token of added as ({ id?: unknown } | null)[]) check(token?.id);
   const vocab = typeof model === "object" && model !== null && "vocab" in model ? model.vocab : null;
-  if (typeof vocab === "object" && vocab !== null && !Array.isArray(vocab))
+  if (typeof vocab === "object" && vocab !== null && !Array.isArray(vocab)) {
     Object.values(vocab).forEach(check);
+  }
 }
 
 /** A special token, written as a string or as an object with its `content`. */

@@ -4,7 +4,6 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import {
   CheckpointError,
-  FileError,
   readCheckpoint,
   SafetensorsError,
   serializeSafetensors,
@@ -47,22 +46,20 @@ describe("readCheckpoint", () => {
     expect([...(await readCheckpoint(dir)).tensors.keys()].sort()).toEqual(["__proto__", "a", "c"]);
   });
 
+  const s = "s.safetensors";
+  const t = "t.safetensors";
   it.each([
-    [
-      "a tensor that its shard does not hold",
-      { a: "s.safetensors", b: "s.safetensors" },
-      'expects tensor "b" in s.safetensors',
-    ],
-    ["a tensor of a shard that the index does not list", {}, 'holds tensor "a", but'],
-    ["a tensor in another shard", { a: "t.safetensors", x: "s.safetensors" }, 'holds tensor "a", but'],
+    ["a tensor that its shard does not hold", { a: s, t, b: s }, 'expects tensor "b" in s.safetensors'],
+    ["a shard's tensor that the index does not list", { t, b: s }, 'holds tensor "a", but'],
+    ["a tensor in another shard", { a: t, t, b: s }, 'holds tensor "a", but'],
   ])("refuses %s", async (_, map, message) => {
-    await writeFile(join(dir, "s.safetensors"), weights("a"));
-    await writeFile(join(dir, "t.safetensors"), weights("t"));
-    await writeIndex({ t: "t.safetensors", s: "s.safetensors", ...map });
+    await writeFile(join(dir, s), weights("a"));
+    await writeFile(join(dir, t), weights("t"));
+    await writeIndex(map);
     const error = await failure();
     expect(error).toBeInstanceOf(CheckpointError);
     expect(error).toMatchObject({ code: "index-mismatch" });
-    if (message.includes("b")) expect((error as Error).message).toMatch(/tensor/);
+    expect((error as Error).message).toContain(message);
   });
 
   it.each([
@@ -154,6 +151,5 @@ describe("readCheckpoint", () => {
     );
     await writeFile(join(dir, "file"), "x");
     await expect(readCheckpoint(join(dir, "file"))).rejects.toThrow(CheckpointError);
-    expect(new FileError("failed", "f", "w").message).toBe("f: w");
   });
 });

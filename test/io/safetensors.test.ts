@@ -61,8 +61,9 @@ describe("serializeSafetensors and parseSafetensors", () => {
         const parsed = parseSafetensors(bytes);
         expect(new TextEncoder().encode(headerOf(bytes)).length % 8).toBe(0);
         expect(new Set(parsed.tensors.keys())).toEqual(new Set(entries.map(([key]) => key)));
-        for (const [key, { dtype, shape, data }] of entries)
+        for (const [key, { dtype, shape, data }] of entries) {
           expect(parsed.tensors.get(key)).toEqual({ dtype, shape, data });
+        }
         expect(parsed.metadata).toEqual(text === null ? null : new Map(Object.entries(text)));
         expect(serializeSafetensors(parsed.tensors, parsed.metadata)).toEqual(bytes);
       }),
