@@ -1,8 +1,8 @@
 import { getGeneratorState, setGeneratorState } from "../tensor/generator.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import { newestTensorId, type Tensor } from "../tensor/tensor.ts";
 import { enableGrad, isGradEnabled, noGrad, watchInputs } from "./mode.ts";
 import { record } from "./record.ts";
-import { sweep } from "./sweep.ts";
+import { sweep, trackNew } from "./sweep.ts";
 import { tidy } from "./tidy.ts";
 
 /**
@@ -16,9 +16,14 @@ export function checkpoint<A extends readonly unknown[]>(f: (...args: A) => Tens
   const random = getGeneratorState();
   const captured = new Set<Tensor>();
   const forward = (): Tensor => tidy(() => f(...args));
-  const result = noGrad(() => watchInputs((input) => captured.add(input), forward));
-  if (captured.size === 0 || !isGradEnabled()) return result;
+  const newest = newestTensorId();
+  const capture = (input: Tensor): void => {
+    if (input.id <= newest) captured.add(input);
+  };
+  const result = noGrad(() => watchInputs(capture, forward));
+  // Constants that f captured are inputs too: the graph must keep them alive for the second run.
   const inputs = [...captured];
+  if (!isGradEnabled() || !inputs.some((input) => input.requiresGrad)) return result;
   // An f that returns one of its inputs must still yield a tensor of its own to record.
   const output = result.isLeaf && !captured.has(result) ? result : result.detach();
   return record("checkpoint", inputs, output, (dy, needed) => {
@@ -29,6 +34,7 @@ export function checkpoint<A extends readonly unknown[]>(f: (...args: A) => Tens
     setGeneratorState(after);
     const wrt = inputs.filter((_, i) => needed[i]);
     const cotangents = sweep(again, dy, { wrt, retainGraph: createGraph, createGraph });
+    trackNew(cotangents.values(), dy);
     return inputs.map((input) => cotangents.get(input) ?? null);
   });
 }

@@ -2,5 +2,5 @@ export { alias } from "./alias.ts";
 export { checkpoint } from "./checkpoint.ts";
 export { enableGrad, isGradEnabled, noGrad, reportInputs, withGrad } from "./mode.ts";
 export { record } from "./record.ts";
-export { provideAdd, sweep, type SweepOptions } from "./sweep.ts";
+export { provideAdd, sweep, type SweepOptions, trackNew } from "./sweep.ts";
 export { tidy } from "./tidy.ts";

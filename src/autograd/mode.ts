@@ -1,42 +1,41 @@
 import type { Tensor } from "../tensor/tensor.ts";
 
-let recording = true;
+/** Set by the innermost `noGrad` or `enableGrad` whose function is on the stack. */
+let forced: boolean | null = null;
+/** Async `noGrad` functions that have not settled. */
+let pendingOff = 0;
 let watcher: ((input: Tensor) => void) | null = null;
 
 /** Whether ops are recorded for `backward()` at this moment. */
-export const isGradEnabled = (): boolean => recording;
+export const isGradEnabled = (): boolean => forced ?? pendingOff === 0;
 
 /**
  * Run `f` without recording. With an async `f` recording stays off until its promise settles, for every op in between.
  *
  * @returns what `f` returns
  */
-export const noGrad = <T>(f: () => T): T => withGrad(false, f);
+export function noGrad<T>(f: () => T): T {
+  const result = withGrad(false, f);
+  if (!(result instanceof Promise)) return result;
+  pendingOff++;
+  return result.finally(() => pendingOff--) as T;
+}
 
-/** Run `f` with recording, inside a `noGrad`. */
+/** Run a synchronous `f` with recording, inside a `noGrad`. */
 export const enableGrad = <T>(f: () => T): T => withGrad(true, f);
 
-/** Run `f` with recording on or off and restore the mode after it, also when it throws. */
+/** Run `f` with recording on or off and restore the mode when it returns or throws. */
 export function withGrad<T>(on: boolean, f: () => T): T {
-  const before = recording;
-  const restore = (): void => {
-    recording = before;
-  };
-  recording = on;
-  let pending = false;
+  const before = forced;
+  forced = on;
   try {
-    const result = f();
-    if (result instanceof Promise) {
-      pending = true;
-      return result.finally(restore) as T;
-    }
-    return result;
+    return f();
   } finally {
-    if (!pending) restore();
+    forced = before;
   }
 }
 
-/** Report every op input that requires a gradient while `f` runs; `checkpoint` learns from it what `f` captured. */
+/** Report every op input while `f` runs; `checkpoint` learns from it what `f` captured. */
 export function watchInputs<T>(onInput: (input: Tensor) => void, f: () => T): T {
   const before = watcher;
   watcher = (input) => {
@@ -53,5 +52,5 @@ export function watchInputs<T>(onInput: (input: Tensor) => void, f: () => T): T 
 /** Tell a watching `checkpoint` about an op's inputs. */
 export function reportInputs(inputs: readonly Tensor[]): void {
   if (!watcher) return;
-  for (const input of inputs) if (input.requiresGrad) watcher(input);
+  for (const input of inputs) watcher(input);
 }

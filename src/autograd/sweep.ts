@@ -1,5 +1,5 @@
 import { GraphError } from "../tensor/errors.ts";
-import { keep, openScope } from "../tensor/scope.ts";
+import { keep, openScope, track } from "../tensor/scope.ts";
 import { formatShape, sameShape } from "../tensor/shape.ts";
 import type { TapeNode, Tensor } from "../tensor/tensor.ts";
 import { withGrad } from "./mode.ts";
@@ -83,6 +83,11 @@ export function sweep(root: Tensor, seed: Tensor, options: SweepOptions): Map<Te
     if (cotangent && isTarget(t)) result.set(t, cotangent);
   }
   return result;
+}
+
+/** Hand the results of a sweep inside a pullback to the scope of the sweep around it, which then frees what it only adds to others. */
+export function trackNew(cotangents: Iterable<Tensor>, dy: Tensor): void {
+  for (const cotangent of cotangents) if (cotangent.id > dy.id) track(cotangent);
 }
 
 /** The cotangents in flight, with what owns them: a temporary of the sweep is disposed of as soon as nobody waits for it. */

@@ -38,19 +38,29 @@ function expandBatch(tensor: Tensor, operand: Operand, batch: Shape): TypedArray
   const inner = operand.dims.length - 1;
   const own = shape.slice(0, shape.length - inner);
   if (sameShape(own, batch) || sizeOf(own) === sizeOf(batch)) return data;
-  const row = sizeOf(shape.slice(shape.length - inner));
-  const count = sizeOf(batch);
+  return repeatAxes(data, allocate(dtype, sizeOf(batch) * sizeOf(shape.slice(own.length))), own, batch);
+}
+
+/** Fill `out` with the blocks of `data`, one for each element of `own`, repeated along the axes where `batch` is longer. */
+function repeatAxes(data: TypedArray, out: TypedArray, own: Shape, batch: Shape): TypedArray {
   const strides = broadcastStrides(own, batch);
-  const out = allocate(dtype, count * row);
-  for (let i = 0; i < count; i++) {
+  const block = data.length / sizeOf(own);
+  // Axes at the end that repeat nothing are copied whole; where there are none, those that repeat one number are filled.
+  let rank = batch.length;
+  while (rank > 0 && own[own.length - batch.length + rank - 1] === batch[rank - 1]) rank--;
+  const row = block * sizeOf(batch.slice(rank));
+  let fill = 1;
+  while (row === 1 && rank > 0 && strides[rank - 1] === 0) fill *= batch[--rank];
+  const step = row * fill;
+  for (let i = 0; i * step < out.length; i++) {
     let rest = i;
     let from = 0;
-    for (let axis = batch.length - 1; axis >= 0; axis--) {
+    for (let axis = rank - 1; axis >= 0; axis--) {
       from += (rest % batch[axis]) * strides[axis];
       rest = Math.floor(rest / batch[axis]);
     }
-    if (row === 1) out[i] = data[from];
-    else out.set(data.subarray(from * row, (from + 1) * row), i * row);
+    if (row === 1) out.fill(data[from], i * step, (i + 1) * step);
+    else out.set(data.subarray(from * block, from * block + row), i * step);
   }
   return out;
 }

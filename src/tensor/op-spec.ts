@@ -1,4 +1,4 @@
-import type { TypedArray } from "./dtype.ts";
+import type { DType, TypedArray } from "./dtype.ts";
 import type { Shape } from "./shape.ts";
 import type { Signature } from "./signature.ts";
 import type { Tensor } from "./tensor.ts";
@@ -72,6 +72,8 @@ export interface OpSpec<N extends string = string, A extends AttrSpecs = AttrSpe
   readonly attrs: A;
   /** Output shape, for a signature with `[...]`. Throws ShapeError through `fail(why)`. */
   readonly shape?: (shapes: Readonly<Record<N, Shape>>, attrs: AttrValues<A>, fail: (why: string) => never) => Shape;
+  /** Output dtype where an attribute decides it; null: by the signature. */
+  readonly dtype?: (attrs: AttrValues<A>) => DType | null;
   /** A law beyond the signature: the sentence that says what is wrong, or null. */
   readonly check?: (dims: Dims<D>, attrs: AttrValues<A>) => string | null;
   /** Extra integers for the reference and the kernels. */
@@ -97,6 +99,8 @@ export interface OpSpec<N extends string = string, A extends AttrSpecs = AttrSpe
   };
   /** The same op in smaller ops: runs where there is no kernel, and is differentiated where there is no `vjp`. */
   readonly decompose?: (inputs: Record<N, Tensor>, attrs: AttrValues<A>) => Tensor;
+  /** Runs through `decompose`; the reference only checks it (in f64, or where a test asks for references). */
+  readonly composite?: true;
   /** Vector-Jacobian product, in differentiable ops. Absent: through `decompose`; absent too: backward throws. */
   readonly vjp?: (inputs: Record<N, Tensor>, dy: Tensor, attrs: AttrValues<A>, y: Tensor) => Cotangents<N>;
   /** How often the laws differentiate it: 2 (default), or 1 where the vjp itself has no gradient. */

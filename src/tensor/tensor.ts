@@ -39,6 +39,9 @@ export function registerBackward(engine: BackwardSweep): void {
 const net = new FinalizationRegistry<Storage>((storage) => storage.release());
 let created = 0;
 
+/** Id of the newest tensor: a larger one belongs to a tensor made later. */
+export const newestTensorId = (): number => created;
+
 /** An immutable n-dimensional array on one device. Made by `tensor()` and by ops; only a `Parameter` can change its value. */
 export class Tensor {
   /** Increases with every tensor made: inputs of an op have smaller ids than its output. */

@@ -1,0 +1,1 @@
+export { cos } from "./sin.ts";

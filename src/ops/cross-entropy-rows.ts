@@ -1,0 +1,184 @@
+import { fastExp } from "../cpu/fast-exp.ts";
+import type { DType, TypedArray } from "../tensor/dtype.ts";
+import { ArgumentError } from "../tensor/errors.ts";
+import type { Dims, Range } from "../tensor/op-spec.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { cast } from "./cast.ts";
+import { arange } from "./create.ts";
+import { defineOp } from "./define-op.ts";
+import { equal } from "./equal.ts";
+import { mul } from "./mul.ts";
+import { nanHelpers } from "./nan-wgsl.ts";
+import { notEqual } from "./not-equal.ts";
+import { reshape } from "./reshape.ts";
+import { type RowKernel, rowPlan } from "./row-kernel.ts";
+import { softmax } from "./softmax.ts";
+import { sub } from "./sub.ts";
+import { sumTo } from "./sum-to.ts";
+
+const attrs = { ignoreIndex: { default: -100 as number } };
+
+/** Where the laws draw labels from. */
+export const labelDomain = ({ v }: Dims<"v">): Range => [0, v - 1];
+
+/**
+ * Cross-entropy of each row: `log Σ e^logits - logits[label]`; 0 where the label is `ignoreIndex`.
+ *
+ * @throws ArgumentError on the CPU when a label is neither in [0, v) nor `ignoreIndex`; on webgpu its row is NaN
+ */
+export const crossEntropyRows = defineOp("crossEntropyRows", "logits[*, v], labels[*]:i32 -> loss[*]", {
+  attrs,
+  params: (_shapes, { ignoreIndex }) => ({ ignored: ignoreIndex }),
+  reference({ logits, labels }, loss, { v }, { ignoreIndex }) {
+    checkLabels("crossEntropy", labels, v, ignoreIndex);
+    for (let row = 0; row < loss.length; row++) {
+      if (labels[row] === ignoreIndex) continue;
+      const top = largest(logits, row * v, v);
+      let total = 0;
+      for (let j = 0; j < v; j++) total += Math.exp(logits[row * v + j] - top);
+      loss[row] = top + Math.log(total) - logits[row * v + labels[row]];
+    }
+  },
+  helpers: nanHelpers,
+  wgsl: /* wgsl */ `
+    let start = i * dims.v;
+    if (labels[i] == i32(dims.ignored)) { loss[i] = 0.0; return; }
+    if (u32(labels[i]) >= dims.v) { loss[i] = not_a_number(); return; }
+    var top = -3.4028234e38;
+    for (var j = start; j < start + dims.v; j++) {
+      if (is_nan(logits[j])) { loss[i] = logits[j]; return; }
+      top = max(top, logits[j]);
+    }
+    var total = 0.0;
+    for (var j = start; j < start + dims.v; j++) { total += exp(logits[j] - top); }
+    loss[i] = top + log(total) - logits[start + u32(labels[i])];`,
+  fast: {
+    wgsl: (profile, { n, v }, { ignoreIndex }) => rowPlan(profile, LOSS, n, v, { word: ignoreIndex }),
+    simd({ logits, labels }, loss, { v }, { ignoreIndex }) {
+      checkLabels("crossEntropy", labels, v, ignoreIndex);
+      for (let row = 0; row < loss.length; row++) {
+        if (labels[row] === ignoreIndex) continue;
+        const top = largest(logits, row * v, v);
+        let total = 0;
+        for (let j = row * v; j < (row + 1) * v; j++) total += fastExp(logits[j] - top);
+        loss[row] = top + Math.log(total) - logits[row * v + labels[row]];
+      }
+    },
+  },
+  vjp: ({ logits, labels }, dy, values) => ({
+    logits: (): Tensor => sumTo(crossEntropyGrad(logits, labels, dy, values), logits.shape),
+  }),
+  domain: { labels: labelDomain },
+});
+
+const STAGES: RowKernel["stages"] = [
+  { name: "top", combine: "max", each: "logits[at]" },
+  // A NaN gets past max, not past the sum; exp might lose it.
+  { name: "total", combine: "sum", each: "select(exp(logits[at] - top), logits[at], is_nan(logits[at]))" },
+];
+
+const LABEL = /* wgsl */ `
+  let label = labels[row];
+  let ignored = label == i32(dims.word);
+  let outside = u32(label) >= dims.d;`;
+
+const LOSS: RowKernel = {
+  label: "crossEntropyRows",
+  buffers: [{ name: "logits", type: "f32" }, { name: "labels", type: "i32" }, { name: "loss", type: "f32" }],
+  stages: STAGES,
+  // The index of an ignored row stays inside the row: a read past the buffer is one of somewhere in it.
+  between: `${LABEL}
+  var result = top + log(total) - logits[row * dims.d + select(u32(label), 0u, outside)];
+  if (is_nan(total)) { result = total; }
+  if (outside) { result = not_a_number(); }
+  if (ignored) { result = 0.0; }`,
+  result: "result",
+  perRow: true,
+};
+
+/** Cotangent of the logits: `dy · (softmax(logits) - onehot(label))`, zeros in ignored rows. */
+export const crossEntropyGrad = defineOp("crossEntropyGrad", "logits[*, v], labels[*]:i32, dy[*] -> dlogits[*, v]", {
+  attrs,
+  params: (_shapes, { ignoreIndex }) => ({ ignored: ignoreIndex }),
+  reference({ logits, labels, dy }, dlogits, { n, v }, { ignoreIndex }) {
+    checkLabels("crossEntropy", labels, v, ignoreIndex);
+    for (let row = 0; row < n; row++) {
+      if (labels[row] === ignoreIndex) continue;
+      const start = row * v;
+      const top = largest(logits, start, v);
+      let total = 0;
+      for (let j = start; j < start + v; j++) total += dlogits[j] = Math.exp(logits[j] - top);
+      const factor = dy[row] / total;
+      for (let j = start; j < start + v; j++) dlogits[j] *= factor;
+      dlogits[start + labels[row]] -= dy[row];
+    }
+  },
+  helpers: nanHelpers,
+  wgsl: /* wgsl */ `
+    let row = i / dims.v; let start = row * dims.v;
+    if (labels[row] == i32(dims.ignored)) { dlogits[i] = 0.0; return; }
+    if (u32(labels[row]) >= dims.v) { dlogits[i] = not_a_number(); return; }
+    var top = -3.4028234e38;
+    for (var j = start; j < start + dims.v; j++) {
+      if (is_nan(logits[j])) { dlogits[i] = logits[j]; return; }
+      top = max(top, logits[j]);
+    }
+    var total = 0.0;
+    for (var j = start; j < start + dims.v; j++) { total += exp(logits[j] - top); }
+    dlogits[i] = dy[row] * (exp(logits[i] - top) / total - select(0.0, 1.0, i - start == u32(labels[row])));`,
+  fast: {
+    wgsl: (profile, { n, v }, { ignoreIndex }) => rowPlan(profile, GRAD, n, v, { word: ignoreIndex }),
+    simd({ logits, labels, dy }, dlogits, { n, v }, { ignoreIndex }) {
+      checkLabels("crossEntropy", labels, v, ignoreIndex);
+      for (let row = 0; row < n; row++) {
+        if (labels[row] === ignoreIndex) continue;
+        const start = row * v;
+        const top = largest(logits, start, v);
+        let total = 0;
+        for (let j = start; j < start + v; j++) total += dlogits[j] = fastExp(logits[j] - top);
+        const factor = dy[row] / total;
+        for (let j = start; j < start + v; j++) dlogits[j] *= factor;
+        dlogits[start + labels[row]] -= dy[row];
+      }
+    },
+  },
+  decompose({ logits, labels, dy }, { ignoreIndex }) {
+    const { dtype } = logits;
+    const column = reshape(labels, { shape: [...labels.shape, 1] });
+    const ids = arange(0, logits.shape[logits.rank - 1], 1, { device: logits.device });
+    const counted = cast(notEqual(column, ignoreIndex), { dtype });
+    return mul(mul(reshape(dy, { shape: [...dy.shape, 1] }), counted), sub(softmax(logits), cast(equal(column, ids), { dtype })));
+  },
+  domain: { labels: labelDomain },
+});
+
+const GRAD: RowKernel = {
+  label: "crossEntropyGrad",
+  buffers: [{ name: "logits", type: "f32" }, { name: "labels", type: "i32" }, { name: "dy", type: "f32" }, { name: "dlogits", type: "f32" }],
+  stages: STAGES,
+  between: `${LABEL}
+  var factor = dy[row] / total;
+  if (is_nan(total)) { factor = total; }
+  if (outside) { factor = not_a_number(); }`,
+  result: "select(exp(logits[at] - top) * factor - select(0.0, dy[row], j == u32(label)), 0.0, ignored)",
+};
+
+/** How many labels are not `ignoreIndex`, as a scalar of `dtype`. */
+export function countLabels(labels: Tensor, ignoreIndex: number, dtype: DType): Tensor {
+  return sumTo(cast(notEqual(labels, ignoreIndex), { dtype }), []);
+}
+
+/** @throws ArgumentError naming the first label that is neither in [0, v) nor `ignoreIndex` */
+export function checkLabels(op: string, labels: TypedArray, v: number, ignoreIndex: number): void {
+  for (let row = 0; row < labels.length; row++) {
+    const label = labels[row];
+    if ((label >= 0 && label < v) || label === ignoreIndex) continue;
+    throw new ArgumentError(op, "every label", `from 0 to ${v - 1} or ignoreIndex (${ignoreIndex})`, `${label} at position ${row}`);
+  }
+}
+
+function largest(x: TypedArray, start: number, length: number): number {
+  let top = -Infinity;
+  for (let j = start; j < start + length; j++) if (x[j] > top) top = x[j];
+  return top;
+}

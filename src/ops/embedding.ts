@@ -1,0 +1,72 @@
+import type { TypedArray } from "../tensor/dtype.ts";
+import { ArgumentError } from "../tensor/errors.ts";
+import type { Dims, Range } from "../tensor/op-spec.ts";
+import { sizeOf } from "../tensor/shape.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { defineOp } from "./define-op.ts";
+import { nanHelpers } from "./nan-wgsl.ts";
+import { reshape } from "./reshape.ts";
+import { rows } from "./rows.ts";
+
+/**
+ * The rows of `weight` that `ids` name.
+ *
+ * @throws ArgumentError on the CPU when an id is not in [0, v); on webgpu its row is NaN
+ */
+export const embedding = defineOp("embedding", "ids[*]:i32, weight[v, d] -> y[*, d]", {
+  reference({ ids, weight }, y, { v, d }) {
+    checkIds("embedding", ids, v);
+    for (let row = 0; row < ids.length; row++) {
+      const from = ids[row] * d;
+      for (let column = 0; column < d; column++) y[row * d + column] = weight[from + column];
+    }
+  },
+  helpers: nanHelpers,
+  wgsl: /* wgsl */ `
+    let id = u32(ids[i / dims.d]);
+    if (id >= dims.v) { y[i] = not_a_number(); return; }
+    y[i] = weight[id * dims.d + i % dims.d];`,
+  vjp: ({ ids, weight }, dy) => ({
+    weight: (): Tensor => scatterAdd(reshape(ids, { shape: [sizeOf(ids.shape)] }), rows(dy), { rows: weight.shape[0] }),
+  }),
+  domain: { ids: ({ v }: Dims<"v">): Range => [0, v - 1] },
+});
+
+/**
+ * The adjoint of `embedding`: row `ids[k]` of the output is the sum of the rows `x[k]`, for each of `rows` rows; 0 where no id
+ * names one. The order of the sum is fixed on every device.
+ *
+ * @throws ArgumentError on the CPU when an id is not in [0, rows); on webgpu such a row adds to nothing
+ */
+export const scatterAdd = defineOp("scatterAdd", "ids[t]:i32, x[t, d] -> y[...]", {
+  attrs: { rows: { default: 1 as number } },
+  shape: ({ x }, { rows: count }, fail) => (Number.isInteger(count) && count >= 0 ? [count, x[1]] : fail(`rows is ${count}, not a count`)),
+  params: (_shapes, { rows: count }) => ({ v: count }),
+  reference({ ids, x }, y, { d }, _attrs, { v }) {
+    checkIds("scatterAdd", ids, v);
+    for (let row = 0; row < ids.length; row++) {
+      const to = ids[row] * d;
+      for (let column = 0; column < d; column++) y[to + column] += x[row * d + column];
+    }
+  },
+  wgsl: /* wgsl */ `
+    let id = i32(i / dims.d);
+    var total = 0.0;
+    for (var row = 0u; row < dims.t; row++) {
+      if (ids[row] == id) { total += x[row * dims.d + i % dims.d]; }
+    }
+    y[i] = total;`,
+  vjp: ({ ids }, dy) => ({ x: (): Tensor => embedding(ids, dy) }),
+  domain: { ids: (_dims: Dims, attrs: { readonly rows: number }): Range => [0, attrs.rows - 1] },
+  draw(draw) {
+    const t = draw.int(0, 5);
+    return { shapes: { ids: [t], x: [t, draw.int(0, 4)] }, attrs: { rows: draw.int(1, 5) } };
+  },
+});
+
+function checkIds(op: string, ids: TypedArray, v: number): void {
+  for (let row = 0; row < ids.length; row++) {
+    if (ids[row] >= 0 && ids[row] < v) continue;
+    throw new ArgumentError(op, "every id", `from 0 to ${v - 1} (${v} rows)`, `${ids[row]} at position ${row}`);
+  }
+}

@@ -1,0 +1,9 @@
+import { defineOp } from "./define-op.ts";
+
+/** Elementwise disjunction of bool tensors, with NumPy broadcasting. */
+export const logicalOr = defineOp("logicalOr", "a[*]:bool, b[*]:bool -> y[*]:bool", {
+  reference({ a, b }, y) {
+    for (let i = 0; i < y.length; i++) y[i] = a[i] | b[i];
+  },
+  pointwise: "a | b",
+});

@@ -1,0 +1,33 @@
+import { stridedOffset } from "../tensor/strided.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { defineOp } from "./define-op.ts";
+import { expand } from "./expand.ts";
+import { mul } from "./mul.ts";
+import { drawReduction, keepReduced, reducedShape, reducedSteps, reductionAttrs, reductionHelpers, reductionParams } from "./reduce.ts";
+
+/** Mean over `axes` (all by default); the mean of nothing is NaN. */
+export const mean = defineOp("mean", "x[...] -> y[...]", {
+  attrs: reductionAttrs,
+  shape: ({ x }, attrs, fail) => reducedShape(x, attrs, fail),
+  params: ({ x }, attrs) => reductionParams(x, attrs),
+  reference({ x }, y, _dims, _attrs, params) {
+    const steps = reducedSteps(params);
+    for (let i = 0; i < y.length; i++) {
+      const base = stridedOffset(i, params.keptSizes, params.keptStrides);
+      let total = 0;
+      for (let j = 0; j < steps.length; j++) total += x[base + steps[j]];
+      y[i] = total / steps.length;
+    }
+  },
+  helpers: reductionHelpers,
+  wgsl: /* wgsl */ `
+    let base = kept_offset(i);
+    var total = 0.0;
+    for (var j = 0u; j < dims.reduced; j++) { total += x[base + reduced_offset(j)]; }
+    y[i] = total / f32(dims.reduced);`,
+  vjp: ({ x }, dy, attrs) => ({
+    x: (): Tensor => expand(keepReduced(mul(dy, dy.size / x.size), x.shape, attrs), { shape: x.shape }),
+  }),
+  draw: (draw) => drawReduction(draw, 1),
+  ulps: 256, // f32 sums of up to 257 terms, in the kernel's order
+});

@@ -1,0 +1,41 @@
+import { stridedOffset } from "../tensor/strided.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { add } from "./add.ts";
+import { cast } from "./cast.ts";
+import { defineOp } from "./define-op.ts";
+import { div } from "./div.ts";
+import { equal } from "./equal.ts";
+import { mul } from "./mul.ts";
+import { drawReduction, keepReduced, reducedShape, reducedSteps, reductionAttrs, reductionHelpers, reductionParams } from "./reduce.ts";
+
+/** Euclidean norm `√ Σ x²` over `axes` (all by default). Its gradient at the zero vector is 0, as in PyTorch. */
+export const norm = defineOp("norm", "x[...] -> y[...]", {
+  attrs: reductionAttrs,
+  shape: ({ x }, attrs, fail) => reducedShape(x, attrs, fail),
+  params: ({ x }, attrs) => reductionParams(x, attrs),
+  reference({ x }, y, _dims, _attrs, params) {
+    const steps = reducedSteps(params);
+    for (let i = 0; i < y.length; i++) {
+      const base = stridedOffset(i, params.keptSizes, params.keptStrides);
+      let total = 0;
+      for (let j = 0; j < steps.length; j++) total += x[base + steps[j]] * x[base + steps[j]];
+      y[i] = Math.sqrt(total);
+    }
+  },
+  helpers: reductionHelpers,
+  wgsl: /* wgsl */ `
+    let base = kept_offset(i);
+    var total = 0.0;
+    for (var j = 0u; j < dims.reduced; j++) { let value = x[base + reduced_offset(j)]; total += value * value; }
+    y[i] = sqrt(total);`,
+  vjp: ({ x }, dy, attrs, y) => ({
+    x: (): Tensor => {
+      // A zero vector divided by 1 stays 0, where 0 / 0 would be NaN.
+      const length = add(y, cast(equal(y, 0), { dtype: y.dtype }));
+      return mul(x, keepReduced(div(dy, length), x.shape, attrs));
+    },
+  }),
+  draw: (draw) => drawReduction(draw, 1),
+  // Away from 0, where the norm of a single number has a corner.
+  domain: { x: [0.1, 2] },
+});

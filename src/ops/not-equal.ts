@@ -1,0 +1,14 @@
+import { defineOp } from "./define-op.ts";
+import { ORDERED } from "./wgsl-math.ts";
+
+/**
+ * Elementwise bool `a ≠ b` with NumPy broadcasting; floats or integers of one dtype. True where a side is
+ * NaN.
+ */
+export const notEqual = defineOp("notEqual", "a[*]:any, b[*]:any -> y[*]:bool", {
+  reference({ a, b }, y) {
+    for (let i = 0; i < y.length; i++) y[i] = a[i] !== b[i] ? 1 : 0;
+  },
+  helpers: ORDERED,
+  pointwise: "select(I(1), I(1) - ordered(V(a), V(b)), a == b)",
+});

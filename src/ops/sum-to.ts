@@ -1,0 +1,1 @@
+export { sumTo } from "./sum.ts";

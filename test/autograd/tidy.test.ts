@@ -1,0 +1,138 @@
+import { beforeEach, describe, expect, it } from "vitest";
+import { add, checkpoint, gradients, mul, sum, tensor, tidy } from "../../src/ops/index.ts";
+import { liveCpuStorages } from "../../src/tensor/cpu-storage.ts";
+import { Parameter } from "../../src/tensor/parameter.ts";
+import { keep } from "../../src/tensor/scope.ts";
+import type { Tensor } from "../../src/tensor/tensor.ts";
+
+const x = tensor([1, 2, 3], { requiresGrad: true });
+let before = 0;
+const added = (): number => liveCpuStorages() - before;
+
+beforeEach(() => {
+  mul(x, 2).dispose();
+  x.grad?.dispose();
+  x.grad = null;
+  before = liveCpuStorages();
+});
+
+describe("tidy", () => {
+  it("frees everything but the result", () => {
+    const c = tensor([1, 2, 3]);
+    const y = tidy(() => add(mul(c, c), mul(c, 2)));
+    expect(added()).toBe(2);
+    expect([...y.dataSync()]).toEqual([3, 8, 15]);
+    y.dispose();
+    c.dispose();
+    expect(added()).toBe(0);
+  });
+
+  it("keeps what is returned in arrays, objects and maps", () => {
+    const { list, table } = tidy(() => ({
+      list: [tensor(1), tensor(2)],
+      table: new Map([["three", tensor(3)]]),
+      number: 4,
+    }));
+    expect(added()).toBe(3);
+    for (const t of [...list, ...table.values()]) t.dispose();
+    expect(added()).toBe(0);
+  });
+
+  it("keeps what the graph of the result needs, until backward has used it", () => {
+    const loss = tidy(() => sum(mul(mul(x, x), x)));
+    expect(added()).toBeGreaterThan(1);
+    loss.backward();
+    loss.dispose();
+    expect(added()).toBe(1);
+    expect([...(x.grad?.dataSync() ?? [])]).toEqual([3, 12, 27]);
+  });
+
+  it("leaves a training step's count constant", () => {
+    const w = new Parameter(tensor([1, 1, 1]));
+    const step = (): void =>
+      tidy(() => {
+        sum(mul(mul(x, w), mul(x, w))).backward();
+        w.assign(add(w, mul(w.grad as Tensor, -0.01)));
+        w.grad?.dispose();
+        w.grad = null;
+        x.grad?.dispose();
+        x.grad = null;
+      });
+    step();
+    const after = liveCpuStorages();
+    for (let i = 0; i < 10; i++) step();
+    expect(liveCpuStorages()).toBe(after);
+  });
+
+  it("holds .grad of a leaf from inside", () => {
+    tidy(() => sum(mul(x, x)).backward());
+    expect([...(x.grad?.dataSync() ?? [])]).toEqual([2, 4, 6]);
+    expect(added()).toBe(1);
+  });
+
+  it("frees what an exception leaves behind, in the sweep too", () => {
+    expect(() =>
+      tidy(() => {
+        mul(x, x);
+        throw new Error("inside");
+      }),
+    ).toThrow("inside");
+    expect(added()).toBe(0);
+    const w = tidy(() => new Parameter(tensor([1, 1, 1])));
+    const held = liveCpuStorages();
+    expect(() =>
+      tidy(() => {
+        const loss = sum(mul(mul(x, w), 2));
+        w.assign(tensor([2, 2, 2]));
+        loss.backward();
+      }),
+    ).toThrow("assigned after");
+    expect(liveCpuStorages()).toBe(held);
+  });
+
+  it("frees the sweep of second derivatives", () => {
+    tidy(() => {
+      const [dx] = gradients(sum(mul(mul(x, x), x)), [x], { createGraph: true });
+      gradients(sum(dx), [x]);
+    });
+    expect(added()).toBe(0);
+  });
+
+  it("frees a checkpointed step", () => {
+    tidy(() => {
+      const [dx] = gradients(sum(checkpoint((t: Tensor) => mul(mul(t, t), t), x)), [x]);
+      expect([...dx.dataSync()]).toEqual([3, 12, 27]);
+    });
+    expect(added()).toBe(0);
+  });
+
+  it("nests: the inner result belongs to the outer scope", () => {
+    tidy(() => {
+      const inner = tidy(() => mul(x, 2));
+      expect(inner.disposed).toBe(false);
+    });
+    expect(added()).toBe(0);
+  });
+
+  it("does not free what keep() took out, nor parameters", () => {
+    const kept = tidy(() => {
+      const t = keep(tensor([1]));
+      new Parameter(tensor([2]));
+      return { get: () => t };
+    });
+    expect(kept.get().disposed).toBe(false);
+    expect(added()).toBe(2);
+  });
+
+  it("refuses an async function", () => {
+    expect(() => tidy(() => Promise.resolve(1))).toThrow("synchronous");
+  });
+
+  it("explains the use of a freed tensor", () => {
+    let escaped: Tensor | undefined;
+    tidy(() => {
+      escaped = mul(x, 2);
+    });
+    expect(() => mul(escaped as Tensor, 2)).toThrow("tidy()");
+  });
+});

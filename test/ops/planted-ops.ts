@@ -1,0 +1,193 @@
+import { mul } from "../../src/ops/mul.ts";
+import { add } from "../../src/ops/add.ts";
+import { defineOp } from "../../src/ops/define-op.ts";
+import { sumTo } from "../../src/ops/sum-to.ts";
+import type { Tensor } from "../../src/tensor/tensor.ts";
+import { opLaws } from "../../src/testing/index.ts";
+
+/** The names (without the op's) of the laws that an op breaks. */
+export async function brokenLaws(
+  op: Parameters<typeof opLaws>[0],
+  device: "cpu" | "webgpu",
+): Promise<string[]> {
+  const broken: string[] = [];
+  for (const law of opLaws(op, { device })) {
+    const failed = await law.run().then(
+      () => false,
+      () => true,
+    );
+    if (failed) broken.push(law.name.slice(op.spec.name.length + 2));
+  }
+  return broken;
+}
+
+/** Nothing is wrong with it: `y = a² b / (a² + eps)`-like, in every part of a declaration. */
+export const soundOp = defineOp("soundOp", "a[*], b[*] -> y[*]", {
+  attrs: { eps: [1, [0.5, 2]] },
+  reference({ a, b }, y, _dims, { eps }) {
+    for (let i = 0; i < y.length; i++) y[i] = eps * a[i] * a[i] * b[i];
+  },
+  pointwise: "V(dims.eps) * a * a * b",
+  fast: {
+    simd({ a, b }, y, _dims, { eps }) {
+      for (let i = 0; i < y.length; i++) y[i] = a[i] * b[i] * a[i] * eps;
+    },
+  },
+  decompose: ({ a, b }, { eps }) => mul(mul(mul(a, a), b), eps),
+  vjp: ({ a, b }, dy, { eps }) => ({
+    a: (): Tensor => sumTo(mul(dy, mul(mul(a, b), 2 * eps)), a.shape),
+    b: (): Tensor => sumTo(mul(dy, mul(mul(a, a), eps)), b.shape),
+  }),
+});
+
+/** `y = x³` whose gradient says 2 x². */
+export const wrongFormula = defineOp("wrongFormula", "x[*] -> y[*]", {
+  reference({ x }, y) {
+    for (let i = 0; i < y.length; i++) y[i] = x[i] ** 3;
+  },
+  vjp: ({ x }, dy) => ({ x: () => mul(dy, mul(mul(x, x), 2)) }),
+});
+
+/** Matrix product of square matrices, so that no shape gives the missing transpose away. */
+export const missingTranspose = defineOp("missingTranspose", "a[m, m], b[m, m] -> y[m, m]", {
+  reference({ a, b }, y, { m }) {
+    for (let i = 0; i < m; i++) {
+      for (let j = 0; j < m; j++) {
+        for (let k = 0; k < m; k++) y[i * m + j] += a[i * m + k] * b[k * m + j];
+      }
+    }
+  },
+  vjp: ({ a, b }, dy) => ({
+    a: (): Tensor => missingTranspose(dy, b),
+    b: (): Tensor => missingTranspose(a, dy),
+  }),
+});
+
+/** Its gradients keep the broadcast shape. */
+export const forgottenSum = defineOp("forgottenSum", "a[*], b[*] -> y[*]", {
+  reference({ a, b }, y) {
+    for (let i = 0; i < y.length; i++) y[i] = a[i] * b[i];
+  },
+  vjp: ({ a, b }, dy) => ({ a: () => mul(dy, b), b: () => mul(dy, a) }),
+});
+
+/** `y = 3 x` with dx = dy. */
+export const passedThrough = defineOp("passedThrough", "x[*] -> y[*]", {
+  reference({ x }, y) {
+    for (let i = 0; i < y.length; i++) y[i] = 3 * x[i];
+  },
+  vjp: (_inputs, dy) => ({ x: () => dy }),
+});
+
+/** `y = x² (x + eps)`; the gradient of x³. */
+export const droppedEps = defineOp("droppedEps", "x[*] -> y[*]", {
+  attrs: { eps: [1e-5, [1e-2, 1]] },
+  reference({ x }, y, _dims, { eps }) {
+    for (let i = 0; i < y.length; i++) y[i] = x[i] * x[i] * (x[i] + eps);
+  },
+  vjp: ({ x }, dy) => ({ x: () => mul(dy, mul(mul(x, x), 3)) }),
+});
+
+/** The second implementations know only the default of eps. */
+export const hardCodedEps = defineOp("hardCodedEps", "x[*] -> y[*]", {
+  attrs: { eps: [1e-5, [1e-2, 1]] },
+  reference({ x }, y, _dims, { eps }) {
+    for (let i = 0; i < y.length; i++) y[i] = x[i] + eps;
+  },
+  pointwise: "x + V(1e-5)",
+  fast: {
+    simd({ x }, y) {
+      for (let i = 0; i < y.length; i++) y[i] = x[i] + 1e-5;
+    },
+  },
+  vjp: (_inputs, dy) => ({ x: () => dy }),
+});
+
+/** Rows in reverse; its kernel divides by the wrong size. */
+export const wrongIndex = defineOp("wrongIndex", "x[r, d] -> y[r, d]", {
+  reference({ x }, y, { r, d }) {
+    for (let i = 0; i < r; i++) for (let j = 0; j < d; j++) y[i * d + j] = x[(r - 1 - i) * d + j];
+  },
+  wgsl: "y[i] = x[(dims.r - 1u - i / dims.r) * dims.d + i % dims.d];",
+  vjp: (_inputs, dy) => ({ x: (): Tensor => wrongIndex(dy) }),
+});
+
+/** Says that it does not depend on b. */
+export const falseConstant = defineOp("falseConstant", "a[*], b[*] -> y[*]", {
+  reference({ a, b }, y) {
+    for (let i = 0; i < y.length; i++) y[i] = a[i] + b[i] * b[i];
+  },
+  vjp: ({ a }, dy) => ({ a: () => sumTo(dy, a.shape), b: null }),
+});
+
+/** First derivative right; the second is lost, because the factor is cut out of the graph. */
+export const lostSecond = defineOp("lostSecond", "x[*] -> y[*]", {
+  reference({ x }, y) {
+    for (let i = 0; i < y.length; i++) y[i] = x[i] ** 3;
+  },
+  vjp: ({ x }, dy) => {
+    const constant = x.detach();
+    return { x: () => mul(dy, mul(mul(constant, constant), 3)) };
+  },
+});
+
+/** Works before it is asked. */
+export const eager = defineOp("eager", "a[*], b[*] -> y[*]", {
+  reference({ a, b }, y) {
+    for (let i = 0; i < y.length; i++) y[i] = a[i] * b[i];
+  },
+  vjp: ({ a, b }, dy) => {
+    const da = mul(dy, b);
+    return { a: () => sumTo(da, a.shape), b: () => sumTo(mul(dy, a), b.shape) };
+  },
+});
+
+/** Its smaller ops compute something else. */
+export const wrongDecompose = defineOp("wrongDecompose", "a[*], b[*] -> y[*]", {
+  reference({ a, b }, y) {
+    for (let i = 0; i < y.length; i++) y[i] = a[i] * b[i];
+  },
+  decompose: ({ a, b }) => add(a, b),
+});
+
+let calls = 0;
+
+/** Never twice the same. */
+export const fickle = defineOp("fickle", "x[*] -> y[*]", {
+  reference({ x }, y) {
+    calls++;
+    for (let i = 0; i < y.length; i++) y[i] = x[i] * (1 + 1e-9 * calls);
+  },
+  fast: {
+    simd({ x }, y) {
+      calls++;
+      for (let i = 0; i < y.length; i++) y[i] = x[i] + calls * 2 ** -20;
+    },
+  },
+});
+
+const hoard: Tensor[] = [];
+
+/** Keeps a handle on every cotangent for ever. */
+export const leaky = defineOp("leaky", "x[*] -> y[*]", {
+  reference({ x }, y) {
+    for (let i = 0; i < y.length; i++) y[i] = x[i];
+  },
+  pointwise: "x",
+  vjp: (_inputs, dy) => ({
+    x: () => {
+      const copy = mul(dy, 1);
+      copy.storage.retain();
+      hoard.push(copy);
+      return copy;
+    },
+  }),
+});
+
+/** Writes behind the end of its output. */
+export const overrun = defineOp("overrun", "x[*] -> y[*]", {
+  reference({ x }, y) {
+    for (let i = 0; i < y.length; i++) y[i] = x[i];
+  },
+  wgsl: "y[i] = x[i]; if (i == 0u) { y[(dims.count + 3u) / 4u * 4u] = 1.0; }",
+});
