@@ -1,0 +1,128 @@
+import { adamwUpdate, ema, emaSquare, noGrad, zeros } from "../ops/index.ts";
+import { PolargradError } from "../tensor/errors.ts";
+import { Parameter } from "../tensor/parameter.ts";
+import { keep } from "../tensor/scope.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+
+/** Settings of AdamW, PyTorch's defaults. */
+export interface AdamWOptions {
+  /** Learning rate. Default 1e-3. */
+  readonly lr?: number;
+  /** Decay rates of the running means of the gradient and of its square. Default [0.9, 0.999]. */
+  readonly betas?: readonly [number, number];
+  /** Added to the root of the second moment, after its bias correction. Default 1e-8. */
+  readonly eps?: number;
+  /** Decoupled weight decay: a parameter shrinks by the factor 1 - lr·weightDecay a step. Default 0.01. */
+  readonly weightDecay?: number;
+}
+
+/** Parameters that share settings. */
+export interface ParamGroup {
+  readonly params: readonly Parameter[];
+  /** Learning rate now; schedules change it. */
+  lr: number;
+  /** Learning rate that a schedule scales. */
+  readonly initialLr: number;
+  readonly betas: readonly [number, number];
+  readonly eps: number;
+  readonly weightDecay: number;
+}
+
+interface Moments {
+  step: number;
+  expAvg: Tensor;
+  expAvgSq: Tensor;
+}
+
+/** A list of parameters with settings of its own. */
+export type ParamGroupInit = { readonly params: Iterable<Tensor> } & AdamWOptions;
+
+/**
+ * AdamW (Loshchilov & Hutter 2019, "Decoupled weight decay regularization"), step for step as `torch.optim.AdamW`:
+ * `p ← p(1 - lr·wd) - lr · m̂ / (√v̂ + eps)`.
+ */
+export class AdamW {
+  readonly paramGroups: readonly ParamGroup[];
+  readonly #moments = new Map<Parameter, Moments>();
+
+  /**
+   * @param params parameters, or groups of them with settings of their own
+   * @throws PolargradError when there are none, one is not a Parameter, or a setting is out of range
+   */
+  constructor(params: Iterable<Tensor> | readonly ParamGroupInit[], options: AdamWOptions = {}) {
+    const list = [...params] as (Tensor | ParamGroupInit)[];
+    if (list.length === 0) throw new PolargradError("AdamW: the parameter list is empty; is anything trainable?");
+    const groups = list.every((item): item is ParamGroupInit => "params" in item) ? list : [{ params: list as Tensor[] }];
+    this.paramGroups = groups.map((group) => makeGroup({ ...options, ...group }));
+  }
+
+  /** Update every parameter that has a gradient. */
+  step(): void {
+    noGrad(() => {
+      for (const group of this.paramGroups) for (const parameter of group.params) if (parameter.grad) this.#update(parameter, parameter.grad, group);
+    });
+  }
+
+  /** Forget the gradients. */
+  zeroGrad(): void {
+    for (const { params } of this.paramGroups) {
+      for (const parameter of params) {
+        parameter.grad?.dispose();
+        parameter.grad = null;
+      }
+    }
+  }
+
+  /** Free the moments; the optimizer starts anew if it is used again. */
+  dispose(): void {
+    for (const { expAvg, expAvgSq } of this.#moments.values()) {
+      expAvg.dispose();
+      expAvgSq.dispose();
+    }
+    this.#moments.clear();
+  }
+
+  #update(parameter: Parameter, gradient: Tensor, { lr, betas, eps, weightDecay }: ParamGroup): void {
+    const moments = this.#momentsOf(parameter);
+    const [beta1, beta2] = betas;
+    const step = ++moments.step;
+    moments.expAvg = replace(moments.expAvg, ema(moments.expAvg, gradient, { beta: beta1 }));
+    moments.expAvgSq = replace(moments.expAvgSq, emaSquare(moments.expAvgSq, gradient, { beta: beta2 }));
+    const next = adamwUpdate(parameter, moments.expAvg, moments.expAvgSq, {
+      lr,
+      eps,
+      decay: weightDecay,
+      correction1: 1 - beta1 ** step,
+      correction2: 1 - beta2 ** step,
+    });
+    parameter.assign(next);
+    next.dispose();
+  }
+
+  #momentsOf(parameter: Parameter): Moments {
+    const known = this.#moments.get(parameter);
+    if (known) return known;
+    const zero = (): Tensor => keep(zeros(parameter.shape, { dtype: parameter.dtype, device: parameter.device }));
+    const made = { step: 0, expAvg: zero(), expAvgSq: zero() };
+    this.#moments.set(parameter, made);
+    return made;
+  }
+}
+
+function replace(old: Tensor, next: Tensor): Tensor {
+  old.dispose();
+  return keep(next);
+}
+
+function makeGroup({ params, lr = 1e-3, betas = [0.9, 0.999], eps = 1e-8, weightDecay = 0.01 }: ParamGroupInit): ParamGroup {
+  const list = [...params].map((parameter) => {
+    if (parameter instanceof Parameter) return parameter;
+    throw new PolargradError(`AdamW: it updates Parameters only, got ${String(parameter)}; wrap it: new Parameter(tensor)`);
+  });
+  const settings = { lr, eps, weightDecay, "betas[0]": betas[0], "betas[1]": betas[1] };
+  for (const [name, value] of Object.entries(settings)) {
+    const legal = value >= 0 && (!name.startsWith("betas") || value < 1);
+    if (!legal) throw new PolargradError(`AdamW: ${name} must be ${name.startsWith("betas") ? "in [0, 1)" : "at least 0"}, got ${value}`);
+  }
+  return { params: list, lr, initialLr: lr, betas, eps, weightDecay };
+}
