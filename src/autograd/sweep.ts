@@ -56,11 +56,23 @@ function checkUsable(node: TapeNode): void {
   });
 }
 
+// Sweeps under way: more than one while a pullback differentiates something itself.
+let running = 0;
+
 /**
  * Reverse-mode sweep from `root` with cotangent `seed`: the cotangent of each target. Intermediates are freed as they are used,
  * unless the graph is retained.
  */
 export function sweep(root: Tensor, seed: Tensor, options: SweepOptions): Map<Tensor, Tensor> {
+  running++;
+  try {
+    return sweepOnce(root, seed, options);
+  } finally {
+    running--;
+  }
+}
+
+function sweepOnce(root: Tensor, seed: Tensor, options: SweepOptions): Map<Tensor, Tensor> {
   const wrt = options.wrt ? new Set(options.wrt) : null;
   const { path, needed } = order(root, wrt);
   for (const t of path) if (t.node) checkUsable(t.node);
@@ -68,12 +80,14 @@ export function sweep(root: Tensor, seed: Tensor, options: SweepOptions): Map<Te
   const isTarget = (t: Tensor): boolean => (wrt ? wrt.has(t) : t.isLeaf);
   const run = new Cotangents(cotangents, seed.id, options.createGraph);
   const constants = new Set<Tensor>();
+  // A sweep inside another's pullback frees what was made since that began: older constants serve other nodes too.
+  const since = running > 1 ? seed.id : 0;
   withGrad(options.createGraph, () => {
     for (const t of path) {
       const dy = cotangents.get(t);
       if (dy && t.node && !wrt?.has(t)) run.pull(t, t.node, dy, needed);
       if (!isTarget(t)) run.drop(t);
-      if (t.node && !options.retainGraph && !wrt?.has(t)) free(t, t.node, constants);
+      if (t.node && !options.retainGraph && !wrt?.has(t)) free(t, t.node, constants, since);
     }
   });
   for (const t of constants) keep(t).dispose();
@@ -151,8 +165,8 @@ class Cotangents {
 }
 
 /** Let go of a used node: of its output when only the graph needed it, and, once the sweep is over, of its constant inputs. */
-function free(t: Tensor, node: TapeNode, constants: Set<Tensor>): void {
+function free(t: Tensor, node: TapeNode, constants: Set<Tensor>, since: number): void {
   node.freed = true;
-  for (const input of node.inputs) if (input.ownedByTape && !input.requiresGrad) constants.add(input);
+  for (const input of node.inputs) if (input.ownedByTape && !input.requiresGrad && input.id > since) constants.add(input);
   if (t.ownedByTape) keep(t).dispose();
 }

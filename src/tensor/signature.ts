@@ -60,6 +60,8 @@ export function parseSignature(text: string): Signature {
   const dimNames = [...new Set(inputs.flatMap((operand) => (operand.dims ?? []).flatMap(namesOf)))];
   const unknown = (output.dims ?? []).flatMap(namesOf).find((name) => !dimNames.includes(name));
   if (unknown !== undefined) throw new SyntaxError(`signature "${text}": the output's ${unknown} is in no input`);
+  const reserved = dimNames.find((name) => name === "n" || name === "count");
+  if (reserved) throw new SyntaxError(`signature "${text}": "${reserved}" is taken (n: size of the * axes, count: size of the output); rename that dimension`);
   return { text, inputs, output, dimNames };
 }
 

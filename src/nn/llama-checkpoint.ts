@@ -1,0 +1,129 @@
+import {
+  decodeFloat32,
+  decodeFloat64,
+  joinPath,
+  type LlamaConfig,
+  llamaConfigToJson,
+  parseLlamaConfig,
+  readCheckpoint,
+  readJson,
+  type SafetensorsTensor,
+  serializeSafetensors,
+  writeDirectoryFiles,
+} from "../io/index.ts";
+import { to } from "../ops/index.ts";
+import { CpuStorage } from "../tensor/cpu-storage.ts";
+import { PolargradError } from "../tensor/errors.ts";
+import { Parameter } from "../tensor/parameter.ts";
+import type { Device } from "../tensor/storage.ts";
+import { Tensor } from "../tensor/tensor.ts";
+import type { Module } from "./module.ts";
+import { compareStateDicts, StateDictError } from "./state-dict.ts";
+
+const CONFIG = "config.json";
+const WEIGHTS = "model.safetensors";
+const FLOATS = ["F32", "F16", "BF16", "F64"];
+
+/** The architecture in a checkpoint directory. @throws FileError, ConfigError */
+export async function readLlamaConfig(dir: string): Promise<LlamaConfig> {
+  return parseLlamaConfig(await readJson(joinPath(dir, CONFIG), `the configuration of a Llama (${CONFIG})`));
+}
+
+/**
+ * Give every parameter of `model` its value from the checkpoint in `dir`, converted to `dtype`. All names,
+ * shapes and dtypes are checked before the first is assigned.
+ */
+export async function loadWeights(
+  model: Module,
+  dir: string,
+  { dtype, device }: { readonly dtype: "f32" | "f64"; readonly device: Device },
+): Promise<void> {
+  const stored = (await readCheckpoint(dir)).tensors;
+  // Written by old versions of transformers; follows from the configuration.
+  const offered = new Map([...stored].filter(([name]) => !name.endsWith("rotary_emb.inv_freq")));
+  const own = model.stateDict();
+  const problems = compareStateDicts(own, offered);
+  if (problems.missing.length + problems.unexpected.length + problems.mismatched.length > 0) {
+    throw new StateDictError(`the checkpoint in ${dir}`, `the Llama in its ${CONFIG}`, problems);
+  }
+  checkDTypes(offered, dir);
+  checkAliases(own, offered, dir);
+  const done = new Set<Tensor>();
+  for (const [name, parameter] of own) {
+    const source = offered.get(name);
+    if (!source || !(parameter instanceof Parameter) || done.has(parameter)) continue;
+    done.add(parameter);
+    const data = dtype === "f64" ? decodeFloat64(source) : decodeFloat32(source);
+    const value = new Tensor(parameter.shape, new CpuStorage(dtype, data));
+    const moved = await to(value, device);
+    parameter.assign(moved);
+    moved.dispose();
+    value.dispose();
+  }
+}
+
+function checkDTypes(offered: ReadonlyMap<string, SafetensorsTensor>, dir: string): void {
+  for (const [name, { dtype }] of offered) {
+    if (FLOATS.includes(dtype)) continue;
+    throw new PolargradError(
+      `the checkpoint in ${dir} holds "${name}" as ${dtype}; only ${FLOATS.join(", ")} weights can be loaded`,
+    );
+  }
+}
+
+/** Tied weights that are stored twice must be equal. */
+function checkAliases(
+  own: ReadonlyMap<string, Tensor>,
+  offered: ReadonlyMap<string, SafetensorsTensor>,
+  dir: string,
+): void {
+  const first = new Map<Tensor, string>();
+  for (const [name, parameter] of own) {
+    const stored = offered.get(name);
+    if (!stored) continue;
+    const other = first.get(parameter);
+    if (other === undefined) first.set(parameter, name);
+    else if (!sameBytes(stored, offered.get(other))) {
+      throw new PolargradError(
+        `the checkpoint in ${dir} holds different values for "${other}" and "${name}", ` +
+          `but its ${CONFIG} ties them (tie_word_embeddings)`,
+      );
+    }
+  }
+}
+
+const sameBytes = (a: SafetensorsTensor, b: SafetensorsTensor | undefined): boolean =>
+  a.dtype === b?.dtype && a.data.every((byte, i) => byte === b.data[i]);
+
+/**
+ * Write a model as config.json and model.safetensors: all tensors F32, tied ones once.
+ *
+ * @param plain a model of the same configuration without adapters: the names and shapes to write
+ */
+export async function saveLlama(
+  model: Module,
+  plain: Module,
+  config: LlamaConfig,
+  dir: string,
+): Promise<void> {
+  const problems = compareStateDicts(plain.stateDict(), model.stateDict());
+  if (problems.missing.length + problems.unexpected.length + problems.mismatched.length > 0) {
+    const advice = "a plain Llama (merge or unload its adapters before saving)";
+    throw new StateDictError("the model", advice, problems);
+  }
+  const tensors = new Map<string, { dtype: "F32"; shape: readonly number[]; data: Float32Array }>();
+  for (const [name, parameter] of model.namedParameters()) {
+    const data = await parameter.data();
+    tensors.set(name, {
+      dtype: "F32",
+      shape: parameter.shape,
+      data: data instanceof Float32Array ? data : Float32Array.from(data),
+    });
+  }
+  const json = `${JSON.stringify(llamaConfigToJson(config), null, 2)}\n`;
+  const files = new Map<string, string | Uint8Array>([
+    [CONFIG, json],
+    [WEIGHTS, serializeSafetensors(tensors, { format: "pt" })],
+  ]);
+  await writeDirectoryFiles(dir, files);
+}

@@ -1,0 +1,222 @@
+import { IGNORE_LABEL, type LlamaConfig } from "../io/index.ts";
+import {
+  crossEntropy,
+  defaultDevice,
+  type DeviceChoice,
+  linearCrossEntropy,
+  mul,
+  noGrad,
+  ones,
+  openDevice,
+  randn,
+  slice,
+  squeeze,
+  tidy,
+  zeros,
+} from "../ops/index.ts";
+import { ArgumentError } from "../tensor/errors.ts";
+import { getGeneratorState, manualSeed, setGeneratorState } from "../tensor/generator.ts";
+import type { Shape } from "../tensor/shape.ts";
+import type { Device } from "../tensor/storage.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { CausalLMOutput } from "./causal-lm-output.ts";
+import { Embedding } from "./embedding.ts";
+import { placeholderInit, type WeightInit } from "./init.ts";
+import type { KvCache } from "./kv-cache.ts";
+import { Linear } from "./linear.ts";
+import { loadWeights, readLlamaConfig, saveLlama } from "./llama-checkpoint.ts";
+import { readIds, readMask, readShiftedLabels, type Rows } from "./llama-inputs.ts";
+import type { LlamaInit } from "./llama-layers.ts";
+import { LlamaModel } from "./llama-model.ts";
+import { Module, type TensorModule } from "./module.ts";
+
+/** Input of `LlamaForCausalLM.forward`: rows of numbers, or tensors on the model's device. */
+export interface CausalLMInputs {
+  /** Token ids, i32 [batch, time]. */
+  readonly inputIds: Rows;
+  /** The ids again, or -100 where nothing is to be learned; the model shifts them by one. */
+  readonly labels?: Rows | undefined;
+  /** 1 for tokens, 0 for padding on either side. Default: no padding. */
+  readonly attentionMask?: Rows | undefined;
+  /**
+   * Make the loss the sum over the labels divided by this, for micro-batches of one step. Default: the mean.
+   */
+  readonly numItemsInBatch?: number | undefined;
+}
+
+/** How a Llama is made from its configuration alone. */
+export interface FromConfigOptions {
+  /**
+   * Seed of the first weights; the global generator goes on as if nothing had happened. Default: draw from
+   * the global generator.
+   */
+  readonly seed?: number;
+  /** Default: the device of `init()`. */
+  readonly device?: Device;
+  /** Default f32; f64 is for checks on the CPU. */
+  readonly dtype?: "f32" | "f64";
+}
+
+/** How a checkpoint is loaded. */
+export interface FromPretrainedOptions {
+  /** Opened when it is not open yet. Default: the device of `init()`. */
+  readonly device?: DeviceChoice;
+  /** Weights of any stored precision become this. Default f32; f64 is for checks on the CPU. */
+  readonly dtype?: "f32" | "f64";
+}
+
+const PLACEHOLDERS: LlamaInit = { weight: placeholderInit, bias: placeholderInit, norm: placeholderInit };
+
+/** A Llama language model: predicts each token from those before it. */
+export class LlamaForCausalLM extends Module {
+  readonly config: LlamaConfig;
+  /** The directory it was loaded from; null for a model made from its configuration. */
+  readonly nameOrPath: string | null;
+  model: LlamaModel;
+  lmHead: TensorModule;
+
+  /** Prefer `fromPretrained` and `fromConfig`. */
+  constructor(config: LlamaConfig, init: LlamaInit, nameOrPath: string | null = null) {
+    super();
+    this.config = config;
+    this.nameOrPath = nameOrPath;
+    this.model = new LlamaModel(config, init);
+    const { embedTokens } = this.model;
+    const tied = config.tieWordEmbeddings && embedTokens instanceof Embedding ? embedTokens.weight : null;
+    this.lmHead = new Linear(config.hiddenSize, config.vocabSize, {
+      bias: false,
+      init: init.weight,
+      weight: tied,
+    });
+  }
+
+  /** A new model in training mode: weights normal(0, `initializerRange`), norms 1, biases 0. */
+  static fromConfig(config: LlamaConfig, options: FromConfigOptions = {}): LlamaForCausalLM {
+    const { seed, device = defaultDevice(), dtype = "f32" } = options;
+    const at = { device, dtype };
+    const weight: WeightInit = (shape) => randn(shape, { ...at, std: config.initializerRange });
+    const before = getGeneratorState();
+    if (seed !== undefined) manualSeed(seed);
+    try {
+      const init = {
+        weight,
+        bias: (shape: Shape) => zeros(shape, at),
+        norm: (shape: Shape) => ones(shape, at),
+      };
+      return new LlamaForCausalLM(config, init);
+    } finally {
+      if (seed !== undefined) setGeneratorState(before);
+    }
+  }
+
+  /**
+   * Load a checkpoint directory of Hugging Face's layout (config.json, model.safetensors or its shards) in
+   * eval mode.
+   *
+   * @throws FileError, ConfigError, CheckpointError, SafetensorsError for what cannot be read;
+   * StateDictError, which names every tensor that is missing, unexpected or of another shape than config.json
+   * says
+   */
+  static async fromPretrained(dir: string, options: FromPretrainedOptions = {}): Promise<LlamaForCausalLM> {
+    const { dtype = "f32" } = options;
+    const { device } = await openDevice(options.device ?? defaultDevice());
+    if (dtype === "f64" && device !== "cpu") {
+      throw new ArgumentError(
+        "fromPretrained",
+        "dtype",
+        "f32 on webgpu",
+        "f64",
+        'f64 exists on the CPU only: pass device: "cpu"',
+      );
+    }
+    const config = await readLlamaConfig(dir);
+    const model = new LlamaForCausalLM(config, PLACEHOLDERS, dir);
+    try {
+      await loadWeights(model, dir, { dtype, device });
+    } catch (error) {
+      model.#disposeParameters();
+      throw error;
+    }
+    return model.eval();
+  }
+
+  /**
+   * Write config.json and model.safetensors (F32), which transformers loads too. Other files in `dir` stay.
+   *
+   * @throws StateDictError when adapters are attached, FileError
+   */
+  async savePretrained(dir: string): Promise<void> {
+    const plain = new LlamaForCausalLM(this.config, PLACEHOLDERS);
+    try {
+      await saveLlama(this, plain, this.config, dir);
+    } finally {
+      plain.#disposeParameters();
+    }
+  }
+
+  /** Recompute layers in the backward sweep: less memory, one more forward. */
+  gradientCheckpointingEnable(): void {
+    this.model.gradientCheckpointing = true;
+  }
+
+  /** Keep the layers' intermediates for the backward sweep, the default. */
+  gradientCheckpointingDisable(): void {
+    this.model.gradientCheckpointing = false;
+  }
+
+  /**
+   * Hidden states, lazily logits, and with labels the loss: the mean cross-entropy over the labels other than
+   * -100. Sequences longer than `maxPositionEmbeddings` are allowed, as in transformers. Intermediates belong
+   * to the graph and are freed by `loss.backward()`.
+   *
+   * @throws ArgumentError naming the value and its limit: ragged rows, an id outside the vocabulary, labels
+   * of another shape
+   */
+  forward({ inputIds, labels, attentionMask, numItemsInBatch }: CausalLMInputs): CausalLMOutput {
+    const { device, lmHead } = this;
+    const { vocabSize } = this.config;
+    let lastHiddenState: Tensor | undefined;
+    const { loss } = tidy(() => {
+      const ids = readIds(inputIds, vocabSize, device);
+      const mask = attentionMask && readMask(attentionMask, ids.shape, device);
+      const targets = labels && readShiftedLabels(labels, ids.shape, vocabSize, device);
+      const hidden = this.model.forward({ inputIds: ids, attentionMask: mask });
+      lastHiddenState = hidden;
+      const loss = targets && lossOf(hidden, lmHead, targets, numItemsInBatch);
+      // A hidden state in the loss's graph is freed with it; any other belongs to the caller.
+      return loss?.requiresGrad && hidden.requiresGrad ? { loss } : { loss, hidden };
+    });
+    return new CausalLMOutput(loss, lastHiddenState as Tensor, lmHead);
+  }
+
+  /**
+   * Scores of the token after the last of each row: [batch, vocab]. Not recorded. With a cache, `inputIds`
+   * are the ids after the cached ones, and the cache is extended.
+   */
+  nextTokenLogits(inputIds: Rows, cache?: KvCache): Tensor {
+    return noGrad(() =>
+      tidy(() => {
+        const ids = readIds(inputIds, this.config.vocabSize, this.device);
+        const hidden = this.model.forward({ inputIds: ids, cache });
+        return squeeze(this.lmHead.forward(slice(hidden, { axis: 1, start: -1 })), { axis: 1 });
+      }),
+    );
+  }
+
+  #disposeParameters(): void {
+    for (const parameter of this.parameters()) parameter.dispose();
+  }
+}
+
+/** Cross-entropy of the targets; without the logits where the head is a plain matrix. */
+function lossOf(hidden: Tensor, head: TensorModule, targets: Tensor, numItems: number | undefined): Tensor {
+  if (numItems !== undefined && !(numItems > 0)) {
+    throw new ArgumentError("forward", "numItemsInBatch", "a number above 0", String(numItems));
+  }
+  const attrs = { ignoreIndex: IGNORE_LABEL, reduction: numItems === undefined ? "mean" : "sum" } as const;
+  const loss =
+    head instanceof Linear && !head.bias
+      ? linearCrossEntropy(hidden, head.weight, targets, attrs)
+      : crossEntropy(head.forward(hidden), targets, attrs);
+  return numItems === undefined ? loss : mul(loss, 1 / numItems);
+}

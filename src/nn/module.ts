@@ -1,0 +1,279 @@
+import { cast, noGrad, tensor, to } from "../ops/index.ts";
+import { PolargradError } from "../tensor/errors.ts";
+import { Parameter } from "../tensor/parameter.ts";
+import { keep } from "../tensor/scope.ts";
+import type { Device } from "../tensor/storage.ts";
+import { Tensor } from "../tensor/tensor.ts";
+import { compareStateDicts, StateDictError } from "./state-dict.ts";
+
+/** A module of one tensor to one tensor: what an adapter can take the place of. */
+export interface TensorModule extends Module {
+  forward(x: Tensor): Tensor;
+}
+
+/** A field of a module that introspection found, or an element of an array or Map in one. */
+interface Slot<T = Tensor | Module> {
+  /** Name below the module in PyTorch's spelling, such as `q_proj` or `layers.0`. */
+  readonly name: string;
+  readonly value: T;
+  replace(next: T): void;
+}
+
+/** What a state dict did not have, or had too much, after `loadStateDict(…, { strict: false })`. */
+export interface LoadReport {
+  readonly missing: readonly string[];
+  readonly unexpected: readonly string[];
+}
+
+const snakeCase = (field: string): string => field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+
+/**
+ * A part of a model. Parameters, buffers and submodules are its own fields (or the elements of an array or
+ * Map in a field), and are found by looking at them: `selfAttn.qProj.weight` is `self_attn.q_proj.weight` in
+ * the state dict, `layers[0]` is `layers.0`, the entry "a" of a Map `heads` is `heads.a`. `forward` must read
+ * its fields at every call, so that a submodule can be replaced.
+ */
+export class Module {
+  /** State-dict names of fields whose name is not simply the field's in snake case. */
+  static readonly stateNames: Readonly<Record<string, string>> = {};
+  /**
+   * Fields that hold a Tensor (or a Map or array of them) which is saved and moved but not trained. Wrap
+   * their values in `keep`.
+   */
+  static readonly buffers: readonly string[] = [];
+
+  /** Set by `train()` and `eval()`; layers such as Dropout read it. */
+  training = true;
+
+  /**
+   * The direct members in PyTorch's order: own parameters, own buffers, then submodules and containers as
+   * they were assigned.
+   */
+  #slots(): Slot[] {
+    const { stateNames, buffers } = this.constructor as typeof Module;
+    const slots: { rank: number; slot: Slot }[] = [];
+    for (const [field, value] of Object.entries(this)) {
+      const name = stateNames[field] ?? snakeCase(field);
+      const isBuffer = buffers.includes(field);
+      const push = (
+        slotName: string,
+        item: unknown,
+        rank: number,
+        replace: (next: unknown) => void,
+      ): void => {
+        const isSlot =
+          item instanceof Module || item instanceof Parameter || (isBuffer && item instanceof Tensor);
+        if (isSlot) slots.push({ rank, slot: { name: slotName, value: item, replace } });
+      };
+      if (Array.isArray(value)) {
+        value.forEach((item: unknown, i) => {
+          push(`${name}.${i}`, item, 2, (next) => value.splice(i, 1, next));
+        });
+      } else if (value instanceof Map) {
+        for (const [key, item] of value) push(`${name}.${key}`, item, 2, (next) => value.set(key, next));
+      } else {
+        const rank = value instanceof Parameter ? 0 : isBuffer ? 1 : 2;
+        push(name, value, rank, (next) => Reflect.set(this, field, next));
+      }
+    }
+    return slots.sort((a, b) => a.rank - b.rank).map(({ slot }) => slot);
+  }
+
+  /** Parameters and buffers below this module, aliases included. */
+  *#tensors(): Generator<Slot<Tensor>, undefined> {
+    for (const { name, value, replace } of this.#slots()) {
+      if (value instanceof Module) {
+        for (const slot of value.#tensors()) yield { ...slot, name: this.tensorName(name, slot.name) };
+      } else {
+        yield { name, value, replace };
+      }
+    }
+  }
+
+  /**
+   * State-dict name of the tensor that the submodule at `member` calls `inner`, for classes that spell it
+   * otherwise.
+   */
+  protected tensorName(member: string, inner: string): string {
+    return `${member}.${inner}`;
+  }
+
+  /** This module (as "") and all below it with their paths, depth first. */
+  namedModules(): [string, Module][] {
+    const found = new Map<Module, string>();
+    const visit = (module: Module, path: string): void => {
+      if (found.has(module)) return;
+      found.set(module, path);
+      for (const { name, value } of module.#slots()) {
+        if (value instanceof Module) visit(value, path === "" ? name : `${path}.${name}`);
+      }
+    };
+    visit(this, "");
+    return [...found].map(([module, path]) => [path, module]);
+  }
+
+  /**
+   * Parameters with their state-dict names, in PyTorch's order; a shared one is listed once, under its first
+   * name.
+   */
+  namedParameters(): [string, Parameter][] {
+    const found = new Map<Parameter, string>();
+    for (const { name, value } of this.#tensors()) {
+      if (value instanceof Parameter && !found.has(value)) found.set(value, name);
+    }
+    return [...found].map(([parameter, name]) => [name, parameter]);
+  }
+
+  /** Parameters, each once. */
+  parameters(): Parameter[] {
+    return this.namedParameters().map(([, parameter]) => parameter);
+  }
+
+  /** Number of elements of all parameters, each counted once. */
+  numParameters(options: { readonly onlyTrainable?: boolean } = {}): number {
+    const counted = this.parameters().filter(({ requiresGrad }) => requiresGrad || !options.onlyTrainable);
+    return counted.reduce((sum, { size }) => sum + size, 0);
+  }
+
+  /**
+   * Parameters and buffers by name; a shared one stands under each of its names. They are the module's own:
+   * do not dispose of them.
+   */
+  stateDict(): Map<string, Tensor> {
+    return new Map([...this.#tensors()].map(({ name, value }) => [name, value]));
+  }
+
+  /**
+   * Take over the values of a state dict (their elements are shared, not copied), converted to this module's
+   * dtypes and devices.
+   *
+   * @param options `strict` (default true): every key must be there, and no other
+   * @throws StateDictError that lists all keys that are missing, unexpected or of another shape; then nothing
+   * was loaded
+   */
+  loadStateDict(state: ReadonlyMap<string, Tensor>, options: { readonly strict?: boolean } = {}): LoadReport {
+    const { strict = true } = options;
+    const { missing, unexpected, mismatched } = compareStateDicts(this.stateDict(), state);
+    if (mismatched.length > 0 || (strict && missing.length + unexpected.length > 0)) {
+      const problems = strict
+        ? { missing, unexpected, mismatched }
+        : { missing: [], unexpected: [], mismatched };
+      throw new StateDictError("the state dict", this.constructor.name, problems);
+    }
+    const loads = [...this.#tensors()].flatMap((slot) => {
+      const given = state.get(slot.name);
+      return given ? [{ slot, next: converted(given, slot) }] : [];
+    });
+    for (const { slot, next } of loads) put(slot, next);
+    return { missing, unexpected };
+  }
+
+  /** Training mode on (or off) here and below. */
+  train(mode = true): this {
+    for (const [, module] of this.namedModules()) module.training = mode;
+    return this;
+  }
+
+  /** Training mode off here and below. */
+  eval(): this {
+    return this.train(false);
+  }
+
+  /** Let all parameters below require a gradient, or (false) freeze them. */
+  requiresGrad_(flag = true): this {
+    for (const parameter of this.parameters()) parameter.requiresGrad = flag;
+    return this;
+  }
+
+  /** Forget the gradients of all parameters. */
+  zeroGrad(): void {
+    for (const parameter of this.parameters()) {
+      parameter.grad?.dispose();
+      parameter.grad = null;
+    }
+  }
+
+  /** Where the first parameter or buffer is; the CPU without any. */
+  get device(): Device {
+    return this.#tensors().next().value?.value.device ?? "cpu";
+  }
+
+  /**
+   * Move parameters, gradients and buffers to a device. Nothing has moved when it throws.
+   *
+   * @throws DeviceError when the device is not open, ArgumentError for f64 to webgpu
+   */
+  async to(device: Device): Promise<this> {
+    const moves: { apply: () => void; next: Tensor }[] = [];
+    const seen = new Set<Tensor>();
+    try {
+      for (const slot of [...this.#tensors()]) {
+        if (slot.value.device === device || (slot.value instanceof Parameter && seen.has(slot.value)))
+          continue;
+        seen.add(slot.value);
+        const next = await to(slot.value, device);
+        moves.push({ apply: () => put(slot, next), next });
+        const { value } = slot;
+        if (!value.grad) continue;
+        const grad = await to(value.grad, device);
+        moves.push({ apply: () => replaceGrad(value, grad), next: grad });
+      }
+    } catch (error) {
+      for (const { next } of moves) next.dispose();
+      throw error;
+    }
+    for (const { apply } of moves) apply();
+    return this;
+  }
+
+  /** The module at a path such as `model.layers.0.self_attn`; this one for "". */
+  getSubmodule(path: string): Module {
+    return path === "" ? this : this.#submodule(path).value;
+  }
+
+  /** Put another module in the place of the one at `path`. */
+  setSubmodule(path: string, module: Module): void {
+    this.#submodule(path).replace(module);
+  }
+
+  #submodule(path: string): Slot<Module> {
+    const modules = this.#slots().filter((slot): slot is Slot<Module> => slot.value instanceof Module);
+    for (const slot of modules) {
+      if (path === slot.name) return slot;
+      if (path.startsWith(`${slot.name}.`)) return slot.value.#submodule(path.slice(slot.name.length + 1));
+    }
+    const names = modules.map(({ name }) => name).join(", ") || "no submodules";
+    throw new PolargradError(`${this.constructor.name} has no submodule "${path}"; it has ${names}`);
+  }
+}
+
+/** A new handle on `given`, in the dtype and on the device of what it replaces. */
+function converted(given: Tensor, { name, value }: Slot<Tensor>): Tensor {
+  const { dtype, device } = value;
+  if (given.device !== device && given.device !== "cpu") {
+    throw new PolargradError(
+      `"${name}" is on ${given.device} but its module on ${device}; move it first: await to(t, "${device}")`,
+    );
+  }
+  const same = given.dtype === dtype ? given.detach() : noGrad(() => cast(given, { dtype }));
+  if (same.device === device) return same;
+  const uploaded = tensor(same.dataSync(), { shape: same.shape, dtype, device });
+  same.dispose();
+  return uploaded;
+}
+
+/** Replace the value of a parameter, or the buffer itself; takes over `next`. */
+function put({ value, replace }: Slot<Tensor>, next: Tensor): void {
+  if (value instanceof Parameter) {
+    value.assign(next);
+    next.dispose();
+  } else {
+    replace(keep(next));
+    value.dispose();
+  }
+}
+
+function replaceGrad(value: Tensor, grad: Tensor): void {
+  value.grad?.dispose();
+  value.grad = keep(grad);
+}
