@@ -1,0 +1,38 @@
+import { clamp, div, mul, norm } from "../ops/index.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+
+/** PEFT's bound from below on ‖a_i‖ and ‖b_i‖: with it the update of B = 0 is exactly zero. */
+export const NORM_EPSILON = 1e-4;
+
+/** What one DeLoRA adapter holds for a weight W [out, in]. */
+export interface DeloraTensors {
+  /** The rows a_i: [r, in]. */
+  readonly a: Tensor;
+  /** The columns b_i: [out, r]. */
+  readonly b: Tensor;
+  /** The strength: [1]. */
+  readonly lambda: Tensor;
+  /** L2 norm of each column of W, fixed: [in]. */
+  readonly wNorm: Tensor;
+}
+
+/** The update as a product of two matrices: ΔW = up · down. */
+export interface Factors {
+  /** A·diag(w): [r, in]. */
+  readonly down: Tensor;
+  /** B·diag(s): [out, r]. */
+  readonly up: Tensor;
+}
+
+/**
+ * The DeLoRA update ΔW = B·diag(s)·A·diag(w) with s_i = (λ/r) / (max(‖a_i‖, ε)·max(‖b_i‖, ε)), as two factors (Bini et al.,
+ * "Decoupling Angles and Strength in Low-rank Adaptation", ICLR 2025, equation 8 with PEFT's clamp and column norms). Forward
+ * multiplies by them in turn, merging multiplies them together, and as LoRA matrices they are the exact conversion.
+ * ‖ΔW‖_F ≤ |λ|·max_j w_j.
+ */
+export function deloraFactors({ a, b, lambda, wNorm }: DeloraTensors): Factors {
+  const [r] = a.shape;
+  const lengths = mul(clamp(norm(a, { axes: 1 }), { min: NORM_EPSILON }), clamp(norm(b, { axes: 0 }), { min: NORM_EPSILON }));
+  const s = div(div(lambda, r), lengths);
+  return { down: mul(a, wNorm), up: mul(b, s) };
+}
