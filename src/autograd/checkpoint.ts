@@ -30,10 +30,11 @@ export function checkpoint<A extends readonly unknown[]>(f: (...args: A) => Tens
     const createGraph = isGradEnabled();
     const after = getGeneratorState();
     setGeneratorState(random);
+    const madeSince = newestTensorId();
     const again = enableGrad(forward);
     setGeneratorState(after);
     const wrt = inputs.filter((_, i) => needed[i]);
-    const cotangents = sweep(again, dy, { wrt, retainGraph: createGraph, createGraph });
+    const cotangents = sweep(again, dy, { wrt, retainGraph: createGraph, createGraph, madeSince });
     trackNew(cotangents.values(), dy);
     return inputs.map((input) => cotangents.get(input) ?? null);
   });

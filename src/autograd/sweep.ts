@@ -1,7 +1,7 @@
 import { GraphError } from "../tensor/errors.ts";
 import { keep, openScope, track } from "../tensor/scope.ts";
 import { formatShape, sameShape } from "../tensor/shape.ts";
-import type { TapeNode, Tensor } from "../tensor/tensor.ts";
+import { newestTensorId, type TapeNode, type Tensor } from "../tensor/tensor.ts";
 import { withGrad } from "./mode.ts";
 import { versionOf } from "./record.ts";
 
@@ -23,6 +23,8 @@ export interface SweepOptions {
   readonly retainGraph: boolean;
   /** Record the sweep itself. */
   readonly createGraph: boolean;
+  /** Free constants of the graph with larger ids only: inside another sweep older ones serve other nodes too. Default 0: all. */
+  readonly madeSince?: number;
 }
 
 /** The tensors between `root` and the targets, in the order of the sweep (outputs before inputs), and the targets reached. */
@@ -56,38 +58,24 @@ function checkUsable(node: TapeNode): void {
   });
 }
 
-// Sweeps under way: more than one while a pullback differentiates something itself.
-let running = 0;
-
 /**
  * Reverse-mode sweep from `root` with cotangent `seed`: the cotangent of each target. Intermediates are freed as they are used,
  * unless the graph is retained.
  */
 export function sweep(root: Tensor, seed: Tensor, options: SweepOptions): Map<Tensor, Tensor> {
-  running++;
-  try {
-    return sweepOnce(root, seed, options);
-  } finally {
-    running--;
-  }
-}
-
-function sweepOnce(root: Tensor, seed: Tensor, options: SweepOptions): Map<Tensor, Tensor> {
   const wrt = options.wrt ? new Set(options.wrt) : null;
   const { path, needed } = order(root, wrt);
   for (const t of path) if (t.node) checkUsable(t.node);
   const cotangents = new Map<Tensor, Tensor>([[root, seed]]);
   const isTarget = (t: Tensor): boolean => (wrt ? wrt.has(t) : t.isLeaf);
-  const run = new Cotangents(cotangents, seed.id, options.createGraph);
+  const run = new Cotangents(cotangents, options.createGraph);
   const constants = new Set<Tensor>();
-  // A sweep inside another's pullback frees what was made since that began: older constants serve other nodes too.
-  const since = running > 1 ? seed.id : 0;
   withGrad(options.createGraph, () => {
     for (const t of path) {
       const dy = cotangents.get(t);
       if (dy && t.node && !wrt?.has(t)) run.pull(t, t.node, dy, needed);
       if (!isTarget(t)) run.drop(t);
-      if (t.node && !options.retainGraph && !wrt?.has(t)) free(t, t.node, constants, since);
+      if (t.node && !options.retainGraph && !wrt?.has(t)) free(t, t.node, constants, options.madeSince ?? 0);
     }
   });
   for (const t of constants) keep(t).dispose();
@@ -107,13 +95,13 @@ export function trackNew(cotangents: Iterable<Tensor>, dy: Tensor): void {
 /** The cotangents in flight, with what owns them: a temporary of the sweep is disposed of as soon as nobody waits for it. */
 class Cotangents {
   readonly #map: Map<Tensor, Tensor>;
-  readonly #seedId: number;
+  /** Only tensors made by the sweep are its to free. */
+  readonly #madeBefore = newestTensorId();
   readonly #keepAll: boolean;
   readonly #uses = new Map<Tensor, number>();
 
-  constructor(map: Map<Tensor, Tensor>, seedId: number, keepAll: boolean) {
+  constructor(map: Map<Tensor, Tensor>, keepAll: boolean) {
     this.#map = map;
-    this.#seedId = seedId;
     this.#keepAll = keepAll;
   }
 
@@ -160,7 +148,7 @@ class Cotangents {
       return;
     }
     this.#uses.delete(cotangent);
-    if (!this.#keepAll && cotangent.id > this.#seedId) cotangent.dispose();
+    if (!this.#keepAll && cotangent.id > this.#madeBefore) cotangent.dispose();
   }
 }
 

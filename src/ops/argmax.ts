@@ -35,6 +35,9 @@ export const argmax = defineOp("argmax", "x[...] -> y[...]:i32", {
     y[i] = i32(best);`,
   draw(draw) {
     const { x } = drawReduction(draw, 1).shapes;
-    return { shapes: { x: x.length > 0 ? x : [1] }, attrs: { axis: draw.pick([-1, 0]), keepDims: draw.pick([true, false]) } };
+    return {
+      shapes: { x: x.length > 0 ? x : [1] },
+      attrs: { axis: draw.pick([-1, 0]), keepDims: draw.pick([true, false]) },
+    };
   },
 });

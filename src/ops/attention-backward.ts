@@ -12,15 +12,18 @@ const attrs = { scale: [0, [0.2, 1]] } as const;
 const ulps = 1024;
 
 /** `log Σ e^score` of each query row of `attention`; 0 where a row attends to nothing. */
-export const attentionLse = defineOp("attentionLse", "q[b, t, g*m, d], k[b, c+t, g, d], mask[b, c+t]:bool -> lse[b, t, g*m]", {
-  attrs,
-  reference(inputs, lse, dims, { scale }) {
-    eachScoredRow(inputs, dims, scale, (row, scores) => {
-      lse[row.at] = logSum(scores) ?? 0;
-    });
-  },
-  helpers: ATTENTION_HELPERS,
-  wgsl: /* wgsl */ `
+export const attentionLse = defineOp(
+  "attentionLse",
+  "q[b, t, g*m, d], k[b, c+t, g, d], mask[b, c+t]:bool -> lse[b, t, g*m]",
+  {
+    attrs,
+    reference(inputs, lse, dims, { scale }) {
+      eachScoredRow(inputs, dims, scale, (row, scores) => {
+        lse[row.at] = logSum(scores) ?? 0;
+      });
+    },
+    helpers: ATTENTION_HELPERS,
+    wgsl: /* wgsl */ `
     let row = i;
     ${QUERY_ROW}
     var attends = false; var top = -3.4028234e38; var total = 0.0;
@@ -33,10 +36,14 @@ export const attentionLse = defineOp("attentionLse", "q[b, t, g*m, d], k[b, c+t,
     }
     lse[i] = 0.0;
     if (attends) { lse[i] = top + log(total); }`,
-  fast: { wgsl: (_profile, { b, t, c, g, m, d }, { scale }) => attentionPlan("lse", { b, t, s: c + t, g, m, d }, scaleOf(scale, d)) },
-  decompose: (inputs, values) => lseInParts(inputs, values),
-  ulps: 256,
-});
+    fast: {
+      wgsl: (_profile, { b, t, c, g, m, d }, { scale }) =>
+        attentionPlan("lse", { b, t, s: c + t, g, m, d }, scaleOf(scale, d)),
+    },
+    decompose: (inputs, values) => lseInParts(inputs, values),
+    ulps: 256,
+  },
+);
 
 /** `Σ dy · y` of each row: what the softmax's cotangent subtracts. */
 export const attentionDelta = defineOp("attentionDelta", "dy[b, t, h, d], y[b, t, h, d] -> delta[b, t, h]", {
@@ -54,7 +61,8 @@ export const attentionDelta = defineOp("attentionDelta", "dy[b, t, h, d], y[b, t
   }),
 });
 
-const BACKWARD = "q[b, t, g*m, d], k[b, c+t, g, d], v[b, c+t, g, d], mask[b, c+t]:bool, lse[b, t, g*m], delta[b, t, g*m], dy[b, t, g*m, d]";
+const BACKWARD =
+  "q[b, t, g*m, d], k[b, c+t, g, d], v[b, c+t, g, d], mask[b, c+t]:bool, lse[b, t, g*m], delta[b, t, g*m], dy[b, t, g*m, d]";
 
 /** Cotangent of attention's queries: `scale · Σ_j w_j (dy · v_j - delta) k_j` with `w = e^(score - lse)`. */
 export const attentionDq = defineOp("attentionDq", `${BACKWARD} -> dq[b, t, g*m, d]`, {
@@ -65,7 +73,14 @@ export const attentionDq = defineOp("attentionDq", `${BACKWARD} -> dq[b, t, g*m,
       for (let j = 0; j < keys; j++) {
         if (scores[j] === -Infinity) continue;
         const pulled = dot(dy, at * d, v, kv + j * step, d) - delta[at];
-        addScaled(Math.exp(scores[j] - lse[at]) * pulled * scaleOf(scale, d), k, kv + j * step, dq, at * d, d);
+        addScaled(
+          Math.exp(scores[j] - lse[at]) * pulled * scaleOf(scale, d),
+          k,
+          kv + j * step,
+          dq,
+          at * d,
+          d,
+        );
       }
     });
   },
@@ -77,15 +92,21 @@ export const attentionDq = defineOp("attentionDq", `${BACKWARD} -> dq[b, t, g*m,
     for (var j = 0u; j <= last; j++) {
       if (mask[batch * s + j] == 0) { continue; }
       let key = (batch * s + j) * dims.g + group;
-      total += exp(score(row, key) - lse[row]) * (pulled(row, key) - delta[row]) * k[key * dims.d + i % dims.d];
+      let w = exp(score(row, key) - lse[row]);
+      total += w * (pulled(row, key) - delta[row]) * k[key * dims.d + i % dims.d];
     }
     dq[i] = total * scale_of();`,
-  fast: { wgsl: (_profile, { b, t, c, g, m, d }, { scale }) => attentionPlan("dq", { b, t, s: c + t, g, m, d }, scaleOf(scale, d)) },
+  fast: {
+    wgsl: (_profile, { b, t, c, g, m, d }, { scale }) =>
+      attentionPlan("dq", { b, t, s: c + t, g, m, d }, scaleOf(scale, d)),
+  },
   decompose: (inputs, values) => dqInParts(inputs, values),
   ulps,
 });
 
-/** Cotangent of attention's keys: `scale · Σ w (dy · v - delta) q` over the query rows that attend to the key. */
+/**
+ * Cotangent of attention's keys: `scale · Σ w (dy · v - delta) q` over the query rows that attend to the key.
+ */
 export const attentionDk = defineOp("attentionDk", `${BACKWARD} -> dk[b, c+t, g, d]`, {
   attrs,
   reference({ q, k, v, mask, lse, delta, dy }, dk, dims, { scale }) {
@@ -94,33 +115,50 @@ export const attentionDk = defineOp("attentionDk", `${BACKWARD} -> dk[b, c+t, g,
       for (let j = 0; j < keys; j++) {
         if (scores[j] === -Infinity) continue;
         const pulled = dot(dy, at * d, v, kv + j * step, d) - delta[at];
-        addScaled(Math.exp(scores[j] - lse[at]) * pulled * scaleOf(scale, d), q, at * d, dk, kv + j * step, d);
+        addScaled(
+          Math.exp(scores[j] - lse[at]) * pulled * scaleOf(scale, d),
+          q,
+          at * d,
+          dk,
+          kv + j * step,
+          d,
+        );
       }
     });
   },
   helpers: ATTENTION_HELPERS + PULLED,
   wgsl: `${overQueries("total += w * (pulled(row, key) - delta[row]) * q[row * dims.d + e];")}
     dk[i] = total * scale_of();`,
-  fast: { wgsl: (_profile, { b, t, c, g, m, d }, { scale }) => attentionPlan("dk", { b, t, s: c + t, g, m, d }, scaleOf(scale, d)) },
+  fast: {
+    wgsl: (_profile, { b, t, c, g, m, d }, { scale }) =>
+      attentionPlan("dk", { b, t, s: c + t, g, m, d }, scaleOf(scale, d)),
+  },
   decompose: (inputs, values) => dkInParts(inputs, values),
   ulps,
 });
 
-/** Cotangent of attention's values: `Σ w dy` over the query rows that attend to the value. Reads neither `v` nor `delta`. */
+/**
+ * Cotangent of attention's values: `Σ w dy` over the query rows that attend to the value. Reads neither `v`
+ * nor `delta`.
+ */
 export const attentionDv = defineOp("attentionDv", `${BACKWARD} -> dv[b, c+t, g, d]`, {
   attrs,
   reference({ q, k, mask, lse, dy }, dv, dims, { scale }) {
     const { d } = dims;
     eachScoredRow({ q, k, mask }, dims, scale, ({ at, keys, kv, step }, scores) => {
       for (let j = 0; j < keys; j++) {
-        if (scores[j] !== -Infinity) addScaled(Math.exp(scores[j] - lse[at]), dy, at * d, dv, kv + j * step, d);
+        if (scores[j] !== -Infinity)
+          addScaled(Math.exp(scores[j] - lse[at]), dy, at * d, dv, kv + j * step, d);
       }
     });
   },
   helpers: ATTENTION_HELPERS,
   wgsl: `${overQueries("total += w * dy[row * dims.d + e];")}
     dv[i] = total;`,
-  fast: { wgsl: (_profile, { b, t, c, g, m, d }, { scale }) => attentionPlan("dv", { b, t, s: c + t, g, m, d }, scaleOf(scale, d)) },
+  fast: {
+    wgsl: (_profile, { b, t, c, g, m, d }, { scale }) =>
+      attentionPlan("dv", { b, t, s: c + t, g, m, d }, scaleOf(scale, d)),
+  },
   decompose: (inputs, values) => dvInParts(inputs, values),
   ulps,
 });

@@ -38,7 +38,10 @@ interface Scale {
 const NOWHERE = -1e30;
 
 /** Attention through its t × s scores, with tensors as [b, g, m, rows, columns]. */
-export function attentionInParts({ q, k, v, mask }: AttentionInputs & { readonly v: Tensor }, attrs: Scale): Tensor {
+export function attentionInParts(
+  { q, k, v, mask }: AttentionInputs & { readonly v: Tensor },
+  attrs: Scale,
+): Tensor {
   const { scores, allowed } = scoresOf({ q, k, mask }, attrs);
   const weights = where(allowed, softmax(where(allowed, scores, NOWHERE)), 0);
   return fromHeads(matmul(weights, keyHeads(v)));

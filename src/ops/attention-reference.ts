@@ -1,6 +1,9 @@
 import type { TypedArray } from "../tensor/dtype.ts";
 
-/** Sizes of causal grouped-query attention: `m` query heads share each of `g` key heads; the first query comes after `c` keys. */
+/**
+ * Sizes of causal grouped-query attention: `m` query heads share each of `g` key heads; the first query comes
+ * after `c` keys.
+ */
 export interface AttentionSizes {
   readonly b: number;
   readonly t: number;
@@ -38,7 +41,13 @@ export function eachScoredRow(
     const head = at % (g * m);
     const query = Math.floor(at / (g * m)) % t;
     const batch = Math.floor(at / (g * m * t));
-    const row = { at, keys: c + query + 1, kv: (batch * (c + t) * g + Math.floor(head / m)) * d, step: g * d, mask: batch * (c + t) };
+    const row = {
+      at,
+      keys: c + query + 1,
+      kv: (batch * (c + t) * g + Math.floor(head / m)) * d,
+      step: g * d,
+      mask: batch * (c + t),
+    };
     const scores = new Float64Array(row.keys).fill(-Infinity);
     for (let j = 0; j < row.keys; j++) {
       if (mask[row.mask + j]) scores[j] = scaleOf(scale, d) * dot(q, at * d, k, row.kv + j * row.step, d);
@@ -55,7 +64,14 @@ export function dot(x: TypedArray, fromX: number, y: TypedArray, fromY: number, 
 }
 
 /** `y += factor · x` over `d` elements. */
-export function addScaled(factor: number, x: TypedArray, fromX: number, y: TypedArray, fromY: number, d: number): void {
+export function addScaled(
+  factor: number,
+  x: TypedArray,
+  fromX: number,
+  y: TypedArray,
+  fromY: number,
+  d: number,
+): void {
   for (let i = 0; i < d; i++) y[fromY + i] += factor * x[fromX + i];
 }
 

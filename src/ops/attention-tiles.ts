@@ -27,8 +27,8 @@ export interface Tile {
 }
 
 /**
- * How many rows a tile may have. A tile multiplies weights of 0 with elements that some of its rows do not see; only finite ones allow
- * that, so that others get tiles of one row.
+ * How many rows a tile may have. A tile multiplies weights of 0 with elements that some of its rows do not
+ * see; only finite ones allow that, so that others get tiles of one row.
  */
 export const blockFor = (...shared: readonly Float32Array[]): number => (shared.every(allFinite) ? BLOCK : 1);
 
@@ -38,8 +38,19 @@ export function* tiles({ b, t, c, g, m }: AttentionSizes, block: number): Genera
     for (let member = 0; member < m; member++) {
       for (let start = 0; start < t; start += block) {
         const rows = Math.min(block, t - start);
-        const place = { batch: Math.floor(group / g), keyHead: group % g, head: (group % g) * m + member, start, rows };
-        yield { ...place, keys: c + start + rows, first: member + start === 0, last: member === m - 1 && start + rows === t };
+        const place = {
+          batch: Math.floor(group / g),
+          keyHead: group % g,
+          head: (group % g) * m + member,
+          start,
+          rows,
+        };
+        yield {
+          ...place,
+          keys: c + start + rows,
+          first: member + start === 0,
+          last: member === m - 1 && start + rows === t,
+        };
       }
     }
   }
@@ -71,7 +82,15 @@ export class Scores {
     if (tile.first) this.copyOpen(k, this.keys, tile);
     copyQueries(q, this.queries, tile, this.sizes, this.#scale);
     const values = this.#values.subarray(0, tile.rows * tile.keys);
-    gemm("NT", tile.rows, tile.keys, d, this.queries.subarray(0, tile.rows * d), this.keys.subarray(0, tile.keys * d), values);
+    gemm(
+      "NT",
+      tile.rows,
+      tile.keys,
+      d,
+      this.queries.subarray(0, tile.rows * d),
+      this.keys.subarray(0, tile.keys * d),
+      values,
+    );
     return values;
   }
 
@@ -104,7 +123,13 @@ export class Scores {
 }
 
 /** Copy the rows of a tile, times a factor, out of `x` [b, t, g·m, d]. */
-export function copyQueries(x: Float32Array, to: Float32Array, { batch, head, start, rows }: Tile, { t, g, m, d }: AttentionSizes, factor: number): void {
+export function copyQueries(
+  x: Float32Array,
+  to: Float32Array,
+  { batch, head, start, rows }: Tile,
+  { t, g, m, d }: AttentionSizes,
+  factor: number,
+): void {
   for (let r = 0; r < rows; r++) {
     const at = ((batch * t + start + r) * g * m + head) * d;
     for (let e = 0; e < d; e++) to[r * d + e] = x[at + e] * factor;
@@ -112,7 +137,13 @@ export function copyQueries(x: Float32Array, to: Float32Array, { batch, head, st
 }
 
 /** The inverse of `copyQueries`. */
-export function storeQueries(from: Float32Array, to: Float32Array, { batch, head, start, rows }: Tile, { t, g, m, d }: AttentionSizes, factor: number): void {
+export function storeQueries(
+  from: Float32Array,
+  to: Float32Array,
+  { batch, head, start, rows }: Tile,
+  { t, g, m, d }: AttentionSizes,
+  factor: number,
+): void {
   for (let r = 0; r < rows; r++) {
     const at = ((batch * t + start + r) * g * m + head) * d;
     for (let e = 0; e < d; e++) to[at + e] = from[r * d + e] * factor;

@@ -24,8 +24,8 @@ export const QUERY_ROW = /* wgsl */ `
     let last = dims.c + row / heads % dims.t;`;
 
 /**
- * For a key row [b, s, g] of `key = i / d`: walks the query rows that may attend to it; `body` sees `row` and ends in an addition
- * to `total`.
+ * For a key row [b, s, g] of `key = i / d`: walks the query rows that may attend to it; `body` sees `row` and
+ * ends in an addition to `total`.
  */
 export const overQueries = (body: string): string => /* wgsl */ `
     let key = i / dims.d; let e = i % dims.d;

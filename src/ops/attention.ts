@@ -4,7 +4,14 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { attentionDelta, attentionDk, attentionDq, attentionDv, attentionLse } from "./attention-backward.ts";
 import { attentionF32, attentionGradientsF32 } from "./attention-cpu.ts";
 import { attentionInParts } from "./attention-parts.ts";
-import { addScaled, type AttentionSizes, dot, eachScoredRow, logSum, scaleOf } from "./attention-reference.ts";
+import {
+  addScaled,
+  type AttentionSizes,
+  dot,
+  eachScoredRow,
+  logSum,
+  scaleOf,
+} from "./attention-reference.ts";
 import { ATTENTION_HELPERS, QUERY_ROW } from "./attention-wgsl.ts";
 import { concat } from "./concat.ts";
 import { defineOp } from "./define-op.ts";
@@ -12,24 +19,29 @@ import { reshape } from "./reshape.ts";
 import { slice } from "./slice.ts";
 
 /**
- * Causal attention `softmax(scale · q kᵀ) v` with grouped heads (Vaswani et al. 2017; Ainslie et al. 2023): query head `i` reads key
- * head `⌊i / m⌋`, query `t` attends to the keys up to `c + t` where `mask` is true. A row that attends to nothing is 0. `scale` 0
- * stands for `1 / √d`. Neither forward nor backward holds t × s numbers.
+ * Causal attention `softmax(scale · q kᵀ) v` with grouped heads (Vaswani et al. 2017; Ainslie et al. 2023):
+ * query head `i` reads key head `⌊i / m⌋`, query `t` attends to the keys up to `c + t` where `mask` is true.
+ * A row that attends to nothing is 0. `scale` 0 stands for `1 / √d`. Neither forward nor backward holds t × s
+ * numbers.
  */
-export const attention = defineOp("attention", "q[b, t, g*m, d], k[b, c+t, g, d], v[b, c+t, g, d], mask[b, c+t]:bool -> y[b, t, g*m, d]", {
-  attrs: { scale: [0, [0.2, 1]] },
-  reference({ q, k, v, mask }, y, dims, { scale }) {
-    const { d } = dims;
-    eachScoredRow({ q, k, mask }, dims, scale, (row, scores) => {
-      const lse = logSum(scores);
-      if (lse === null) return;
-      for (let j = 0; j < row.keys; j++) {
-        if (scores[j] !== -Infinity) addScaled(Math.exp(scores[j] - lse), v, row.kv + j * row.step, y, row.at * d, d);
-      }
-    });
-  },
-  helpers: ATTENTION_HELPERS,
-  wgsl: /* wgsl */ `
+export const attention = defineOp(
+  "attention",
+  "q[b, t, g*m, d], k[b, c+t, g, d], v[b, c+t, g, d], mask[b, c+t]:bool -> y[b, t, g*m, d]",
+  {
+    attrs: { scale: [0, [0.2, 1]] },
+    reference({ q, k, v, mask }, y, dims, { scale }) {
+      const { d } = dims;
+      eachScoredRow({ q, k, mask }, dims, scale, (row, scores) => {
+        const lse = logSum(scores);
+        if (lse === null) return;
+        for (let j = 0; j < row.keys; j++) {
+          if (scores[j] !== -Infinity)
+            addScaled(Math.exp(scores[j] - lse), v, row.kv + j * row.step, y, row.at * d, d);
+        }
+      });
+    },
+    helpers: ATTENTION_HELPERS,
+    wgsl: /* wgsl */ `
     let row = i / dims.d;
     ${QUERY_ROW}
     var attends = false; var top = -3.4028234e38; var total = 0.0; var value = 0.0;
@@ -45,20 +57,28 @@ export const attention = defineOp("attention", "q[b, t, g*m, d], k[b, c+t, g, d]
     }
     y[i] = 0.0;
     if (attends) { y[i] = value / total; }`,
-  fast: {
-    wgsl: (_profile, { b, t, c, g, m, d }, { scale }) => attentionPlan("forward", { b, t, s: c + t, g, m, d }, scaleOf(scale, d)),
-    simd: ({ q, k, v, mask }, y, dims, { scale }) => attentionF32({ q, k, v, mask }, y, dims, scaleOf(scale, dims.d)),
+    fast: {
+      wgsl: (_profile, { b, t, c, g, m, d }, { scale }) =>
+        attentionPlan("forward", { b, t, s: c + t, g, m, d }, scaleOf(scale, d)),
+      simd: ({ q, k, v, mask }, y, dims, { scale }) =>
+        attentionF32({ q, k, v, mask }, y, dims, scaleOf(scale, dims.d)),
+    },
+    decompose: (inputs, attrs) => attentionInParts(inputs, attrs),
+    vjp: ({ q, k, v, mask }, dy, attrs, y) =>
+      q.device === "cpu"
+        ? packedGradients(q, k, v, mask, dy, attrs)
+        : separateGradients(q, k, v, mask, dy, attrs, y),
+    ulps: 256, // scores of up to 257 products reach e^x, which turns their absolute error into a relative one
   },
-  decompose: (inputs, attrs) => attentionInParts(inputs, attrs),
-  vjp: ({ q, k, v, mask }, dy, attrs, y) => (q.device === "cpu" ? packedGradients(q, k, v, mask, dy, attrs) : separateGradients(q, k, v, mask, dy, attrs, y)),
-  ulps: 256, // scores of up to 257 products reach e^x, which turns their absolute error into a relative one
-});
+);
 
-const SIGNATURE = "q[b, t, g*m, d], k[b, c+t, g, d], v[b, c+t, g, d], mask[b, c+t]:bool, dy[b, t, g*m, d] -> gradients[...]";
+const SIGNATURE =
+  "q[b, t, g*m, d], k[b, c+t, g, d], v[b, c+t, g, d], mask[b, c+t]:bool, dy[b, t, g*m, d] -> gradients[...]";
 
 /**
- * The cotangents of attention's queries, keys and values, one after the other in one row of numbers. On the CPU one pass over the
- * scores gives all three; it is made of `attentionDq`, `attentionDk` and `attentionDv`, which have kernels of their own on webgpu.
+ * The cotangents of attention's queries, keys and values, one after the other in one row of numbers. On the
+ * CPU one pass over the scores gives all three; it is made of `attentionDq`, `attentionDk` and `attentionDv`,
+ * which have kernels of their own on webgpu.
  */
 export const attentionGradients = defineOp("attentionGradients", SIGNATURE, {
   attrs: { scale: [0, [0.2, 1]] },
@@ -70,8 +90,13 @@ export const attentionGradients = defineOp("attentionGradients", SIGNATURE, {
       const lse = logSum(scores);
       if (lse === null) return;
       const weights = scores.map((score) => Math.exp(score - lse));
-      const pulled = scores.map((score, j) => (score === -Infinity ? 0 : dot(dy, at * d, v, kv + j * step, d)));
-      const delta = weights.reduce((total, weight, j) => total + (scores[j] === -Infinity ? 0 : weight * pulled[j]), 0);
+      const pulled = scores.map((score, j) =>
+        score === -Infinity ? 0 : dot(dy, at * d, v, kv + j * step, d),
+      );
+      const delta = weights.reduce(
+        (total, weight, j) => total + (scores[j] === -Infinity ? 0 : weight * pulled[j]),
+        0,
+      );
       for (let j = 0; j < keys; j++) {
         if (scores[j] === -Infinity) continue;
         const weight = scaleOf(scale, d) * weights[j] * (pulled[j] - delta);
@@ -82,13 +107,19 @@ export const attentionGradients = defineOp("attentionGradients", SIGNATURE, {
     });
   },
   fast: {
-    simd: (inputs, gradients, dims, { scale }) => attentionGradientsF32(inputs, split(gradients, dims), dims, scaleOf(scale, dims.d)),
+    simd: (inputs, gradients, dims, { scale }) =>
+      attentionGradientsF32(inputs, split(gradients, dims), dims, scaleOf(scale, dims.d)),
   },
   decompose({ q, k, v, mask, dy }, attrs) {
     const lse = attentionLse(q, k, mask, attrs);
     const delta = attentionDelta(dy, attention(q, k, v, mask, attrs));
-    const parts = [attentionDq, attentionDk, attentionDv].map((op) => op(q, k, v, mask, lse, delta, dy, attrs));
-    return concat(parts.map((part: Tensor) => reshape(part, { shape: [part.size] })), { axis: 0 });
+    const parts = [attentionDq, attentionDk, attentionDv].map((op) =>
+      op(q, k, v, mask, lse, delta, dy, attrs),
+    );
+    return concat(
+      parts.map((part: Tensor) => reshape(part, { shape: [part.size] })),
+      { axis: 0 },
+    );
   },
   ulps: 256, // as attention
 });
@@ -108,7 +139,15 @@ function packedGradients(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, dy: Tens
 }
 
 /** On webgpu, where each has its kernel. */
-function separateGradients(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, dy: Tensor, attrs: Scale, y: Tensor) {
+function separateGradients(
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  mask: Tensor,
+  dy: Tensor,
+  attrs: Scale,
+  y: Tensor,
+) {
   let rows: { readonly lse: Tensor; readonly delta: Tensor } | null = null;
   const backward = (op: typeof attentionDq): Tensor => {
     rows ??= { lse: attentionLse(q, k, mask, attrs), delta: attentionDelta(dy, y) };
@@ -117,7 +156,10 @@ function separateGradients(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, dy: Te
   return { q: () => backward(attentionDq), k: () => backward(attentionDk), v: () => backward(attentionDv) };
 }
 
-function split<T extends { subarray(start: number, end: number): T }>(gradients: T, { b, t, c, g, m, d }: AttentionSizes): { dq: T; dk: T; dv: T } {
+function split<T extends { subarray(start: number, end: number): T }>(
+  gradients: T,
+  { b, t, c, g, m, d }: AttentionSizes,
+): { dq: T; dk: T; dv: T } {
   const queries = b * t * g * m * d;
   const keys = b * (c + t) * g * d;
   return {

@@ -24,7 +24,8 @@ export const labelDomain = ({ v }: Dims<"v">): Range => [0, v - 1];
 /**
  * Cross-entropy of each row: `log Σ e^logits - logits[label]`; 0 where the label is `ignoreIndex`.
  *
- * @throws ArgumentError on the CPU when a label is neither in [0, v) nor `ignoreIndex`; on webgpu its row is NaN
+ * @throws ArgumentError on the CPU when a label is neither in [0, v) nor `ignoreIndex`; on webgpu its row is
+ * NaN
  */
 export const crossEntropyRows = defineOp("crossEntropyRows", "logits[*, v], labels[*]:i32 -> loss[*]", {
   attrs,
@@ -84,7 +85,11 @@ const LABEL = /* wgsl */ `
 
 const LOSS: RowKernel = {
   label: "crossEntropyRows",
-  buffers: [{ name: "logits", type: "f32" }, { name: "labels", type: "i32" }, { name: "loss", type: "f32" }],
+  buffers: [
+    { name: "logits", type: "f32" },
+    { name: "labels", type: "i32" },
+    { name: "loss", type: "f32" },
+  ],
   stages: STAGES,
   // The index of an ignored row stays inside the row: a read past the buffer is one of somewhere in it.
   between: `${LABEL}
@@ -97,24 +102,27 @@ const LOSS: RowKernel = {
 };
 
 /** Cotangent of the logits: `dy · (softmax(logits) - onehot(label))`, zeros in ignored rows. */
-export const crossEntropyGrad = defineOp("crossEntropyGrad", "logits[*, v], labels[*]:i32, dy[*] -> dlogits[*, v]", {
-  attrs,
-  params: (_shapes, { ignoreIndex }) => ({ ignored: ignoreIndex }),
-  reference({ logits, labels, dy }, dlogits, { n, v }, { ignoreIndex }) {
-    checkLabels("crossEntropy", labels, v, ignoreIndex);
-    for (let row = 0; row < n; row++) {
-      if (labels[row] === ignoreIndex) continue;
-      const start = row * v;
-      const top = largest(logits, start, v);
-      let total = 0;
-      for (let j = start; j < start + v; j++) total += dlogits[j] = Math.exp(logits[j] - top);
-      const factor = dy[row] / total;
-      for (let j = start; j < start + v; j++) dlogits[j] *= factor;
-      dlogits[start + labels[row]] -= dy[row];
-    }
-  },
-  helpers: nanHelpers,
-  wgsl: /* wgsl */ `
+export const crossEntropyGrad = defineOp(
+  "crossEntropyGrad",
+  "logits[*, v], labels[*]:i32, dy[*] -> dlogits[*, v]",
+  {
+    attrs,
+    params: (_shapes, { ignoreIndex }) => ({ ignored: ignoreIndex }),
+    reference({ logits, labels, dy }, dlogits, { n, v }, { ignoreIndex }) {
+      checkLabels("crossEntropy", labels, v, ignoreIndex);
+      for (let row = 0; row < n; row++) {
+        if (labels[row] === ignoreIndex) continue;
+        const start = row * v;
+        const top = largest(logits, start, v);
+        let total = 0;
+        for (let j = start; j < start + v; j++) total += dlogits[j] = Math.exp(logits[j] - top);
+        const factor = dy[row] / total;
+        for (let j = start; j < start + v; j++) dlogits[j] *= factor;
+        dlogits[start + labels[row]] -= dy[row];
+      }
+    },
+    helpers: nanHelpers,
+    wgsl: /* wgsl */ `
     let row = i / dims.v; let start = row * dims.v;
     if (labels[row] == i32(dims.ignored)) { dlogits[i] = 0.0; return; }
     if (u32(labels[row]) >= dims.v) { dlogits[i] = not_a_number(); return; }
@@ -126,35 +134,44 @@ export const crossEntropyGrad = defineOp("crossEntropyGrad", "logits[*, v], labe
     var total = 0.0;
     for (var j = start; j < start + dims.v; j++) { total += exp(logits[j] - top); }
     dlogits[i] = dy[row] * (exp(logits[i] - top) / total - select(0.0, 1.0, i - start == u32(labels[row])));`,
-  fast: {
-    wgsl: (profile, { n, v }, { ignoreIndex }) => rowPlan(profile, GRAD, n, v, { word: ignoreIndex }),
-    simd({ logits, labels, dy }, dlogits, { n, v }, { ignoreIndex }) {
-      checkLabels("crossEntropy", labels, v, ignoreIndex);
-      for (let row = 0; row < n; row++) {
-        if (labels[row] === ignoreIndex) continue;
-        const start = row * v;
-        const top = largest(logits, start, v);
-        let total = 0;
-        for (let j = start; j < start + v; j++) total += dlogits[j] = fastExp(logits[j] - top);
-        const factor = dy[row] / total;
-        for (let j = start; j < start + v; j++) dlogits[j] *= factor;
-        dlogits[start + labels[row]] -= dy[row];
-      }
+    fast: {
+      wgsl: (profile, { n, v }, { ignoreIndex }) => rowPlan(profile, GRAD, n, v, { word: ignoreIndex }),
+      simd({ logits, labels, dy }, dlogits, { n, v }, { ignoreIndex }) {
+        checkLabels("crossEntropy", labels, v, ignoreIndex);
+        for (let row = 0; row < n; row++) {
+          if (labels[row] === ignoreIndex) continue;
+          const start = row * v;
+          const top = largest(logits, start, v);
+          let total = 0;
+          for (let j = start; j < start + v; j++) total += dlogits[j] = fastExp(logits[j] - top);
+          const factor = dy[row] / total;
+          for (let j = start; j < start + v; j++) dlogits[j] *= factor;
+          dlogits[start + labels[row]] -= dy[row];
+        }
+      },
     },
+    decompose({ logits, labels, dy }, { ignoreIndex }) {
+      const { dtype } = logits;
+      const column = reshape(labels, { shape: [...labels.shape, 1] });
+      const ids = arange(0, logits.shape[logits.rank - 1], 1, { device: logits.device });
+      const counted = cast(notEqual(column, ignoreIndex), { dtype });
+      return mul(
+        mul(reshape(dy, { shape: [...dy.shape, 1] }), counted),
+        sub(softmax(logits), cast(equal(column, ids), { dtype })),
+      );
+    },
+    domain: { labels: labelDomain },
   },
-  decompose({ logits, labels, dy }, { ignoreIndex }) {
-    const { dtype } = logits;
-    const column = reshape(labels, { shape: [...labels.shape, 1] });
-    const ids = arange(0, logits.shape[logits.rank - 1], 1, { device: logits.device });
-    const counted = cast(notEqual(column, ignoreIndex), { dtype });
-    return mul(mul(reshape(dy, { shape: [...dy.shape, 1] }), counted), sub(softmax(logits), cast(equal(column, ids), { dtype })));
-  },
-  domain: { labels: labelDomain },
-});
+);
 
 const GRAD: RowKernel = {
   label: "crossEntropyGrad",
-  buffers: [{ name: "logits", type: "f32" }, { name: "labels", type: "i32" }, { name: "dy", type: "f32" }, { name: "dlogits", type: "f32" }],
+  buffers: [
+    { name: "logits", type: "f32" },
+    { name: "labels", type: "i32" },
+    { name: "dy", type: "f32" },
+    { name: "dlogits", type: "f32" },
+  ],
   stages: STAGES,
   between: `${LABEL}
   var factor = dy[row] / total;
@@ -173,7 +190,12 @@ export function checkLabels(op: string, labels: TypedArray, v: number, ignoreInd
   for (let row = 0; row < labels.length; row++) {
     const label = labels[row];
     if ((label >= 0 && label < v) || label === ignoreIndex) continue;
-    throw new ArgumentError(op, "every label", `from 0 to ${v - 1} or ignoreIndex (${ignoreIndex})`, `${label} at position ${row}`);
+    throw new ArgumentError(
+      op,
+      "every label",
+      `from 0 to ${v - 1} or ignoreIndex (${ignoreIndex})`,
+      `${label} at position ${row}`,
+    );
   }
 }
 

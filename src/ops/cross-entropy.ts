@@ -9,16 +9,20 @@ import { sum } from "./sum.ts";
 export type LossReduction = "mean" | "sum" | "none";
 
 /**
- * Cross-entropy `log Σ e^logits - logits[label]` of each row, as `torch.nn.functional.cross_entropy`: its mean over the rows whose
- * label is not `ignoreIndex` (NaN when there are none), its sum, or (`none`) each row's own, 0 for ignored ones.
+ * Cross-entropy `log Σ e^logits - logits[label]` of each row, as `torch.nn.functional.cross_entropy`: its
+ * mean over the rows whose label is not `ignoreIndex` (NaN when there are none), its sum, or (`none`) each
+ * row's own, 0 for ignored ones.
  *
- * @throws ArgumentError on the CPU when a label is neither in [0, v) nor `ignoreIndex`; on webgpu the loss is NaN
+ * @throws ArgumentError on the CPU when a label is neither in [0, v) nor `ignoreIndex`; on webgpu the loss is
+ * NaN
  */
 export const crossEntropy = defineOp("crossEntropy", "logits[*, v], labels[*]:i32 -> loss[...]", {
   attrs: { ignoreIndex: { default: -100 as number }, reduction: { default: "mean" as LossReduction } },
   shape({ logits, labels }, { reduction }, fail): Shape {
     if (reduction !== "none") return checkReduction(reduction, fail);
-    return broadcastShapes(logits.slice(0, -1), labels) ?? fail("the rows of logits and labels do not broadcast");
+    return (
+      broadcastShapes(logits.slice(0, -1), labels) ?? fail("the rows of logits and labels do not broadcast")
+    );
   },
   composite: true,
   reference({ logits, labels }, loss, { n, v }, { ignoreIndex, reduction }) {
@@ -48,11 +52,18 @@ export const crossEntropy = defineOp("crossEntropy", "logits[*, v], labels[*]:i3
     const rows = draw.shape(2, 0).map((size) => (reduction === "mean" ? Math.max(1, size) : size));
     const v = draw.int(2, 5);
     const labels = draw.pick([rows, rows.slice(1)]);
-    return { shapes: { logits: [...rows, v], labels }, attrs: { reduction, ignoreIndex: reduction === "mean" ? -100 : draw.pick([-100, 0]) } };
+    return {
+      shapes: { logits: [...rows, v], labels },
+      attrs: { reduction, ignoreIndex: reduction === "mean" ? -100 : draw.pick([-100, 0]) },
+    };
   },
 });
 
 /** The shape of a reduced loss. Calls `fail` for an unknown reduction. */
-export function checkReduction(reduction: string, fail: (why: string) => never, known: readonly string[] = ["mean", "sum", "none"]): Shape {
+export function checkReduction(
+  reduction: string,
+  fail: (why: string) => never,
+  known: readonly string[] = ["mean", "sum", "none"],
+): Shape {
   return known.includes(reduction) ? [] : fail(`reduction is "${reduction}", not one of ${known.join(", ")}`);
 }

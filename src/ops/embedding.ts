@@ -27,20 +27,22 @@ export const embedding = defineOp("embedding", "ids[*]:i32, weight[v, d] -> y[*,
     if (id >= dims.v) { y[i] = not_a_number(); return; }
     y[i] = weight[id * dims.d + i % dims.d];`,
   vjp: ({ ids, weight }, dy) => ({
-    weight: (): Tensor => scatterAdd(reshape(ids, { shape: [sizeOf(ids.shape)] }), rows(dy), { rows: weight.shape[0] }),
+    weight: (): Tensor =>
+      scatterAdd(reshape(ids, { shape: [sizeOf(ids.shape)] }), rows(dy), { rows: weight.shape[0] }),
   }),
   domain: { ids: ({ v }: Dims<"v">): Range => [0, v - 1] },
 });
 
 /**
- * The adjoint of `embedding`: row `ids[k]` of the output is the sum of the rows `x[k]`, for each of `rows` rows; 0 where no id
- * names one. The order of the sum is fixed on every device.
+ * The adjoint of `embedding`: row `ids[k]` of the output is the sum of the rows `x[k]`, for each of `rows`
+ * rows; 0 where no id names one. The order of the sum is fixed on every device.
  *
  * @throws ArgumentError on the CPU when an id is not in [0, rows); on webgpu such a row adds to nothing
  */
 export const scatterAdd = defineOp("scatterAdd", "ids[t]:i32, x[t, d] -> y[...]", {
   attrs: { rows: { default: 1 as number } },
-  shape: ({ x }, { rows: count }, fail) => (Number.isInteger(count) && count >= 0 ? [count, x[1]] : fail(`rows is ${count}, not a count`)),
+  shape: ({ x }, { rows: count }, fail) =>
+    Number.isInteger(count) && count >= 0 ? [count, x[1]] : fail(`rows is ${count}, not a count`),
   params: (_shapes, { rows: count }) => ({ v: count }),
   reference({ ids, x }, y, { d }, _attrs, { v }) {
     checkIds("scatterAdd", ids, v);
@@ -67,6 +69,11 @@ export const scatterAdd = defineOp("scatterAdd", "ids[t]:i32, x[t, d] -> y[...]"
 function checkIds(op: string, ids: TypedArray, v: number): void {
   for (let row = 0; row < ids.length; row++) {
     if (ids[row] >= 0 && ids[row] < v) continue;
-    throw new ArgumentError(op, "every id", `from 0 to ${v - 1} (${v} rows)`, `${ids[row]} at position ${row}`);
+    throw new ArgumentError(
+      op,
+      "every id",
+      `from 0 to ${v - 1} (${v} rows)`,
+      `${ids[row]} at position ${row}`,
+    );
   }
 }

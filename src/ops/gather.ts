@@ -6,7 +6,10 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { defineOp } from "./define-op.ts";
 import { nanHelpers } from "./nan-wgsl.ts";
 
-/** What the two ops know: shapes as sizes and strides of `index`, and the strides of the tensor that it points into. */
+/**
+ * What the two ops know: shapes as sizes and strides of `index`, and the strides of the tensor that it points
+ * into.
+ */
 function gatherParams(x: Shape, index: Shape, axis: number) {
   const at = resolveAxis(axis, x.length) ?? 0;
   const strides = stridesOf(x);
@@ -28,7 +31,8 @@ function checkGather(x: Shape, index: Shape, axis: number, fail: (why: string) =
 }
 
 /**
- * One element of `x` along `axis` for each element of `index`, as `torch.gather`: `y[a, b] = x[index[a, b], b]` for axis 0.
+ * One element of `x` along `axis` for each element of `index`, as `torch.gather`: `y[a, b] = x[index[a, b],
+ * b]` for axis 0.
  *
  * @throws ArgumentError on the CPU when an index is out of range; on webgpu its element is NaN
  */
@@ -51,7 +55,11 @@ export const gather = defineOp("gather", "x[...], index[...]:i32 -> y[...]", {
     let at = u32(index[i]);
     if (at >= dims.size) { y[i] = not_a_number(); return; }
     var rest = i; var source = at * dims.step;
-    for (var a = dims.rank; a > 0u; a--) { let s = sizes(a - 1u); source += (rest % s) * strides(a - 1u); rest /= s; }
+    for (var a = dims.rank; a > 0u; a--) {
+      let s = sizes(a - 1u);
+      source += (rest % s) * strides(a - 1u);
+      rest /= s;
+    }
     y[i] = x[source];`,
   vjp: ({ x, index }, dy, { axis }) => ({ x: (): Tensor => gatherDx(index, dy, { axis, shape: x.shape }) }),
   draw: drawGather,
@@ -68,7 +76,18 @@ export const gatherDx = defineOp("gatherDx", "index[...]:i32, dy[...] -> dx[...]
     const { rank, size, step, sizes, strides } = gatherParams(shape, index, axis);
     const at = resolveAxis(axis, index.length) ?? 0;
     const own = stridesOf(index);
-    return { rank, size, step, sizes, strides, shape, own: own.with(at, 0), length: index[at], stride: own[at], at };
+    return {
+      rank,
+      size,
+      step,
+      sizes,
+      strides,
+      shape,
+      own: own.with(at, 0),
+      length: index[at],
+      stride: own[at],
+      at,
+    };
   },
   reference({ index, dy }, dx, _dims, _attrs, { size, step, sizes, strides }) {
     for (let i = 0; i < dy.length; i++) {
@@ -93,10 +112,18 @@ export const gatherDx = defineOp("gatherDx", "index[...]:i32, dy[...] -> dx[...]
     }
     dx[i] = total;`,
   vjp: ({ index }, g, { axis }) => ({ dy: (): Tensor => gather(g, index, { axis }) }),
-  domain: { index: (_dims: Dims, { axis, shape }: { readonly axis: number; readonly shape: Shape }): Range => [0, (shape.at(axis) ?? 0) - 1] },
+  domain: {
+    index: (_dims: Dims, { axis, shape }: { readonly axis: number; readonly shape: Shape }): Range => [
+      0,
+      (shape.at(axis) ?? 0) - 1,
+    ],
+  },
   draw(draw) {
     const { shapes, attrs } = drawGather(draw);
-    return { shapes: { index: shapes.index, dy: shapes.index }, attrs: { axis: attrs?.axis, shape: shapes.x } };
+    return {
+      shapes: { index: shapes.index, dy: shapes.index },
+      attrs: { axis: attrs?.axis, shape: shapes.x },
+    };
   },
 });
 

@@ -14,13 +14,19 @@ const f32 = (name: string) => ({ name, type: "f32" }) as const;
 const rowMean = (x: Tensor): Tensor => mean(x, { axes: -1, keepDims: true });
 
 /** The rows with mean 0 and variance near 1, and `1 / √(variance + eps)` as a column. */
-function normalise(x: Tensor, attrs: { readonly eps: number }): { readonly normal: Tensor; readonly r: Tensor } {
+function normalise(
+  x: Tensor,
+  attrs: { readonly eps: number },
+): { readonly normal: Tensor; readonly r: Tensor } {
   const centred = sub(x, rowMean(x));
   const r = rsqrt(add(rowMean(square(centred)), attrs.eps));
   return { normal: mul(centred, r), r };
 }
 
-/** Layer normalisation of the last axis: `y = (x - mean) / √(variance + eps) · weight + bias` (Ba et al. 2016). */
+/**
+ * Layer normalisation of the last axis: `y = (x - mean) / √(variance + eps) · weight + bias` (Ba et al.
+ * 2016).
+ */
 export const layerNorm = defineOp("layerNorm", "x[*, d], weight[d], bias[d] -> y[*, d]", {
   attrs: { eps },
   reference({ x, weight, bias }, y, { n, d }, attrs) {
@@ -40,7 +46,8 @@ export const layerNorm = defineOp("layerNorm", "x[*, d], weight[d], bias[d] -> y
     let middle = total / f32(dims.d);
     var squares = 0.0;
     for (var j = start; j < end; j++) { squares += (x[j] - middle) * (x[j] - middle); }
-    y[i] = (x[i] - middle) * inverseSqrt(squares / f32(dims.d) + dims.eps) * weight[i - start] + bias[i - start];`,
+    let r = inverseSqrt(squares / f32(dims.d) + dims.eps);
+    y[i] = (x[i] - middle) * r * weight[i - start] + bias[i - start];`,
   fast: { wgsl: (profile, { n, d }, attrs) => rowPlan(profile, FORWARD, n, d, attrs) },
   decompose: ({ x, weight, bias }, attrs) => add(mul(normalise(x, attrs).normal, weight), bias),
   vjp: ({ x, weight, bias }, dy, attrs) => ({
@@ -63,7 +70,10 @@ const FORWARD: RowKernel = {
   result: "(x[at] - middle) * r * weight[j] + bias[j]",
 };
 
-/** Cotangent of `layerNorm`'s input: `r · (g - mean(g) - x̂ · mean(g · x̂))` with `g = dy · weight` and x̂ the normalised input. */
+/**
+ * Cotangent of `layerNorm`'s input: `r · (g - mean(g) - x̂ · mean(g · x̂))` with `g = dy · weight` and x̂ the
+ * normalised input.
+ */
 export const layerNormDx = defineOp("layerNormDx", "x[*, d], weight[d], dy[*, d] -> dx[*, d]", {
   attrs: { eps },
   reference({ x, weight, dy }, dx, { n, d }, attrs) {
@@ -83,7 +93,8 @@ export const layerNormDx = defineOp("layerNormDx", "x[*, d], weight[d], dy[*, d]
       }
       const r = 1 / Math.sqrt(squares / d + attrs.eps);
       const pull = (dot * r * r) / d;
-      for (let j = 0; j < d; j++) dx[start + j] = r * (dy[start + j] * weight[j] - shift - (x[start + j] - middle) * pull);
+      for (let j = 0; j < d; j++)
+        dx[start + j] = r * (dy[start + j] * weight[j] - shift - (x[start + j] - middle) * pull);
     }
   },
   wgsl: /* wgsl */ `

@@ -13,61 +13,88 @@ import { rows } from "./rows.ts";
 import { slice } from "./slice.ts";
 
 /**
- * `crossEntropy(linear(x, weight), labels)` without ever holding more than `chunk` rows of logits: they are computed again in
- * backward. A vocabulary's logits are by far the largest tensor of a language model.
+ * `crossEntropy(linear(x, weight), labels)` without ever holding more than `chunk` rows of logits: they are
+ * computed again in backward. A vocabulary's logits are by far the largest tensor of a language model.
  *
- * @throws ArgumentError on the CPU when a label is neither in [0, v) nor `ignoreIndex`; on webgpu the loss is NaN
+ * @throws ArgumentError on the CPU when a label is neither in [0, v) nor `ignoreIndex`; on webgpu the loss is
+ * NaN
  */
-export const linearCrossEntropy = defineOp("linearCrossEntropy", "x[*, d], weight[v, d], labels[*]:i32 -> loss[...]", {
-  attrs: { ignoreIndex: { default: -100 as number }, reduction: { default: "mean" as "mean" | "sum" }, chunk: { default: 256 as number } },
-  shape(_shapes, { reduction, chunk }, fail) {
-    if (!Number.isInteger(chunk) || chunk < 1) fail(`chunk is ${chunk}, not a number of rows`);
-    return checkReduction(reduction, fail, ["mean", "sum"]);
+export const linearCrossEntropy = defineOp(
+  "linearCrossEntropy",
+  "x[*, d], weight[v, d], labels[*]:i32 -> loss[...]",
+  {
+    attrs: {
+      ignoreIndex: { default: -100 as number },
+      reduction: { default: "mean" as "mean" | "sum" },
+      chunk: { default: 256 as number },
+    },
+    shape(_shapes, { reduction, chunk }, fail) {
+      if (!Number.isInteger(chunk) || chunk < 1) fail(`chunk is ${chunk}, not a number of rows`);
+      return checkReduction(reduction, fail, ["mean", "sum"]);
+    },
+    composite: true,
+    reference({ x, weight, labels }, loss, { n, d, v }, { ignoreIndex, reduction }) {
+      checkLabels("linearCrossEntropy", labels, v, ignoreIndex);
+      const logits = new Float64Array(v);
+      let counted = 0;
+      for (let row = 0; row < n; row++) {
+        if (labels[row] === ignoreIndex) continue;
+        counted++;
+        logits.fill(0);
+        for (let j = 0; j < v; j++)
+          for (let q = 0; q < d; q++) logits[j] += x[row * d + q] * weight[j * d + q];
+        const top = logits.reduce((a, b) => Math.max(a, b));
+        loss[0] +=
+          top +
+          Math.log(logits.reduce((total, logit) => total + Math.exp(logit - top), 0)) -
+          logits[labels[row]];
+      }
+      if (reduction === "mean") loss[0] /= counted;
+    },
+    decompose({ x, weight, labels }, { ignoreIndex, reduction, chunk }) {
+      const shape = broadcastShapes(x.shape.slice(0, -1), labels.shape) ?? labels.shape;
+      const flat = reshape(broadcast(labels, shape), { shape: [sizeOf(shape)] });
+      const wide = broadcast(x, [...shape, x.shape[x.rank - 1]]);
+      const total = totalLoss(rows(wide), weight, flat, ignoreIndex, chunk);
+      return reduction === "sum" ? total : div(total, countLabels(flat, ignoreIndex, x.dtype));
+    },
+    domain: { labels: labelDomain },
+    draw(draw) {
+      const reduction = draw.pick(["mean", "sum"]);
+      // The mean over no rows is NaN.
+      const lead = draw.shape(2, 0).map((size) => (reduction === "mean" ? Math.max(1, size) : size));
+      const d = draw.int(1, 4);
+      const shapes = {
+        x: [...lead, d],
+        weight: [draw.int(2, 5), d],
+        labels: draw.pick([lead, lead.slice(1)]),
+      };
+      return { shapes, attrs: { reduction, chunk: draw.pick([1, 2, 256]) } };
+    },
   },
-  composite: true,
-  reference({ x, weight, labels }, loss, { n, d, v }, { ignoreIndex, reduction }) {
-    checkLabels("linearCrossEntropy", labels, v, ignoreIndex);
-    const logits = new Float64Array(v);
-    let counted = 0;
-    for (let row = 0; row < n; row++) {
-      if (labels[row] === ignoreIndex) continue;
-      counted++;
-      logits.fill(0);
-      for (let j = 0; j < v; j++) for (let q = 0; q < d; q++) logits[j] += x[row * d + q] * weight[j * d + q];
-      const top = logits.reduce((a, b) => Math.max(a, b));
-      loss[0] += top + Math.log(logits.reduce((total, logit) => total + Math.exp(logit - top), 0)) - logits[labels[row]];
-    }
-    if (reduction === "mean") loss[0] /= counted;
-  },
-  decompose({ x, weight, labels }, { ignoreIndex, reduction, chunk }) {
-    const shape = broadcastShapes(x.shape.slice(0, -1), labels.shape) ?? labels.shape;
-    const flat = reshape(broadcast(labels, shape), { shape: [sizeOf(shape)] });
-    const wide = broadcast(x, [...shape, x.shape[x.rank - 1]]);
-    const total = totalLoss(rows(wide), weight, flat, ignoreIndex, chunk);
-    return reduction === "sum" ? total : div(total, countLabels(flat, ignoreIndex, x.dtype));
-  },
-  domain: { labels: labelDomain },
-  draw(draw) {
-    const reduction = draw.pick(["mean", "sum"]);
-    // The mean over no rows is NaN.
-    const lead = draw.shape(2, 0).map((size) => (reduction === "mean" ? Math.max(1, size) : size));
-    const d = draw.int(1, 4);
-    const shapes = { x: [...lead, d], weight: [draw.int(2, 5), d], labels: draw.pick([lead, lead.slice(1)]) };
-    return { shapes, attrs: { reduction, chunk: draw.pick([1, 2, 256]) } };
-  },
-});
+);
 
 const broadcast = (x: Tensor, shape: Shape): Tensor => (sameShape(x.shape, shape) ? x : expand(x, { shape }));
 
-/** The summed loss of the rows. Splits in halves of whole chunks, so that backward pads each row's cotangent log2(chunks) times. */
+/**
+ * The summed loss of the rows. Splits in halves of whole chunks, so that backward pads each row's cotangent
+ * log2(chunks) times.
+ */
 function totalLoss(x: Tensor, weight: Tensor, labels: Tensor, ignoreIndex: number, chunk: number): Tensor {
   const count = x.shape[0];
   if (count <= chunk) {
-    const loss = (a: Tensor, b: Tensor, c: Tensor): Tensor => crossEntropy(linear(a, b), c, { ignoreIndex, reduction: "sum" });
+    const loss = (a: Tensor, b: Tensor, c: Tensor): Tensor =>
+      crossEntropy(linear(a, b), c, { ignoreIndex, reduction: "sum" });
     return checkpoint(loss, x, weight, labels);
   }
   const half = Math.ceil(Math.ceil(count / chunk) / 2) * chunk;
   const part = (start: number, end: number): Tensor =>
-    totalLoss(slice(x, { axis: 0, start, end }), weight, slice(labels, { axis: 0, start, end }), ignoreIndex, chunk);
+    totalLoss(
+      slice(x, { axis: 0, start, end }),
+      weight,
+      slice(labels, { axis: 0, start, end }),
+      ignoreIndex,
+      chunk,
+    );
   return add(part(0, half), part(half, count));
 }

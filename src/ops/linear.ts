@@ -17,7 +17,9 @@ export const linear = defineOp("linear", "x[*, k], weight[m, k] -> y[*, m]", {
   },
   wgsl: /* wgsl */ `
     var total = 0.0;
-    for (var q = 0u; q < dims.k; q++) { total += x[i / dims.m * dims.k + q] * weight[i % dims.m * dims.k + q]; }
+    for (var q = 0u; q < dims.k; q++) {
+      total += x[i / dims.m * dims.k + q] * weight[i % dims.m * dims.k + q];
+    }
     y[i] = total;`,
   fast: {
     wgsl: (profile, { n, m, k }) => gemmPlan(profile, "NT", { batch: 1, m: n, n: m, k }),
@@ -41,7 +43,9 @@ export const linearDx = defineOp("linearDx", "dy[*, m], weight[m, k] -> dx[*, k]
   },
   wgsl: /* wgsl */ `
     var total = 0.0;
-    for (var q = 0u; q < dims.m; q++) { total += dy[i / dims.k * dims.m + q] * weight[q * dims.k + i % dims.k]; }
+    for (var q = 0u; q < dims.m; q++) {
+      total += dy[i / dims.k * dims.m + q] * weight[q * dims.k + i % dims.k];
+    }
     dx[i] = total;`,
   fast: {
     wgsl: (profile, { n, m, k }) => gemmPlan(profile, "NN", { batch: 1, m: n, n: k, k: m }),
@@ -65,7 +69,9 @@ export const linearDweight = defineOp("linearDweight", "dy[t, m], x[t, k] -> dwe
   },
   wgsl: /* wgsl */ `
     var total = 0.0;
-    for (var row = 0u; row < dims.t; row++) { total += dy[row * dims.m + i / dims.k] * x[row * dims.k + i % dims.k]; }
+    for (var row = 0u; row < dims.t; row++) {
+      total += dy[row * dims.m + i / dims.k] * x[row * dims.k + i % dims.k];
+    }
     dweight[i] = total;`,
   fast: {
     wgsl: (profile, { t, m, k }) => gemmPlan(profile, "TN", { batch: 1, m, n: k, k: t }),

@@ -4,7 +4,15 @@ import { defineOp } from "./define-op.ts";
 import { exp } from "./exp.ts";
 import { mul } from "./mul.ts";
 import { nanHelpers } from "./nan-wgsl.ts";
-import { drawReduction, keepReduced, reducedShape, reducedSteps, reductionAttrs, reductionHelpers, reductionParams } from "./reduce.ts";
+import {
+  drawReduction,
+  keepReduced,
+  reducedShape,
+  reducedSteps,
+  reductionAttrs,
+  reductionHelpers,
+  reductionParams,
+} from "./reduce.ts";
 import { sub } from "./sub.ts";
 
 /** `log Σ e^x` over `axes` (all by default), without overflow; -Infinity for nothing. */

@@ -81,7 +81,9 @@ export const matmulTN = defineOp("matmulTN", "a[*, k, m], b[*, k, p] -> y[*, m, 
     let batch = i / dims.p / dims.m;
     let row = i / dims.p % dims.m;
     var total = 0.0;
-    for (var q = batch * dims.k; q < (batch + 1u) * dims.k; q++) { total += a[q * dims.m + row] * b[q * dims.p + i % dims.p]; }
+    for (var q = batch * dims.k; q < (batch + 1u) * dims.k; q++) {
+      total += a[q * dims.m + row] * b[q * dims.p + i % dims.p];
+    }
     y[i] = total;`,
   fast: {
     wgsl: (profile, { n, m, k, p }) => gemmPlan(profile, "TN", { batch: n, m, n: p, k }),
@@ -93,8 +95,22 @@ export const matmulTN = defineOp("matmulTN", "a[*, k, m], b[*, k, p] -> y[*, m, 
   }),
 });
 
-function batchedGemm(mode: GemmMode, { n, m, k, p }: Sizes, a: Float32Array, b: Float32Array, y: Float32Array): void {
+function batchedGemm(
+  mode: GemmMode,
+  { n, m, k, p }: Sizes,
+  a: Float32Array,
+  b: Float32Array,
+  y: Float32Array,
+): void {
   for (let i = 0; i < n; i++) {
-    gemm(mode, m, p, k, a.subarray(i * m * k, (i + 1) * m * k), b.subarray(i * k * p, (i + 1) * k * p), y.subarray(i * m * p, (i + 1) * m * p));
+    gemm(
+      mode,
+      m,
+      p,
+      k,
+      a.subarray(i * m * k, (i + 1) * m * k),
+      b.subarray(i * k * p, (i + 1) * k * p),
+      y.subarray(i * m * p, (i + 1) * m * p),
+    );
   }
 }

@@ -6,10 +6,23 @@ import { div } from "./div.ts";
 import { equal } from "./equal.ts";
 import { mul } from "./mul.ts";
 import { nanHelpers } from "./nan-wgsl.ts";
-import { drawReduction, keepReduced, reducedAxes, reducedShape, type Reduction, reducedSteps, reductionAttrs, reductionHelpers, reductionParams } from "./reduce.ts";
+import {
+  drawReduction,
+  keepReduced,
+  reducedAxes,
+  reducedShape,
+  type Reduction,
+  reducedSteps,
+  reductionAttrs,
+  reductionHelpers,
+  reductionParams,
+} from "./reduce.ts";
 import { sum } from "./sum.ts";
 
-/** Largest element over `axes` (all by default); NaN where there is one. Its gradient is shared evenly among ties, as `torch.amax`. */
+/**
+ * Largest element over `axes` (all by default); NaN where there is one. Its gradient is shared evenly among
+ * ties, as `torch.amax`.
+ */
 export const max = defineOp("max", "x[...] -> y[...]", {
   attrs: reductionAttrs,
   shape({ x }, attrs, fail) {

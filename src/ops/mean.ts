@@ -3,7 +3,15 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { defineOp } from "./define-op.ts";
 import { expand } from "./expand.ts";
 import { mul } from "./mul.ts";
-import { drawReduction, keepReduced, reducedShape, reducedSteps, reductionAttrs, reductionHelpers, reductionParams } from "./reduce.ts";
+import {
+  drawReduction,
+  keepReduced,
+  reducedShape,
+  reducedSteps,
+  reductionAttrs,
+  reductionHelpers,
+  reductionParams,
+} from "./reduce.ts";
 
 /** Mean over `axes` (all by default); the mean of nothing is NaN. */
 export const mean = defineOp("mean", "x[...] -> y[...]", {

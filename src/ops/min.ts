@@ -3,9 +3,20 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { defineOp } from "./define-op.ts";
 import { shareAmongTies } from "./max.ts";
 import { nanHelpers } from "./nan-wgsl.ts";
-import { drawReduction, reducedAxes, reducedShape, reducedSteps, reductionAttrs, reductionHelpers, reductionParams } from "./reduce.ts";
+import {
+  drawReduction,
+  reducedAxes,
+  reducedShape,
+  reducedSteps,
+  reductionAttrs,
+  reductionHelpers,
+  reductionParams,
+} from "./reduce.ts";
 
-/** Smallest element over `axes` (all by default); NaN where there is one. Its gradient is shared evenly among ties, as `torch.amin`. */
+/**
+ * Smallest element over `axes` (all by default); NaN where there is one. Its gradient is shared evenly among
+ * ties, as `torch.amin`.
+ */
 export const min = defineOp("min", "x[...] -> y[...]", {
   attrs: reductionAttrs,
   shape({ x }, attrs, fail) {

@@ -1,6 +1,6 @@
 /**
- * WGSL functions for NaN and infinity. WGSL may assume that there is neither, so that only their bits can be trusted, and a
- * constant NaN does not compile.
+ * WGSL functions for NaN and infinity. WGSL may assume that there is neither, so that only their bits can be
+ * trusted, and a constant NaN does not compile.
  */
 export const nanHelpers = /* wgsl */ `
 fn is_nan(v: f32) -> bool { return (bitcast<u32>(v) & 0x7fffffffu) > 0x7f800000u; }

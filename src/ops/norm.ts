@@ -6,9 +6,19 @@ import { defineOp } from "./define-op.ts";
 import { div } from "./div.ts";
 import { equal } from "./equal.ts";
 import { mul } from "./mul.ts";
-import { drawReduction, keepReduced, reducedShape, reducedSteps, reductionAttrs, reductionHelpers, reductionParams } from "./reduce.ts";
+import {
+  drawReduction,
+  keepReduced,
+  reducedShape,
+  reducedSteps,
+  reductionAttrs,
+  reductionHelpers,
+  reductionParams,
+} from "./reduce.ts";
 
-/** Euclidean norm `√ Σ x²` over `axes` (all by default). Its gradient at the zero vector is 0, as in PyTorch. */
+/**
+ * Euclidean norm `√ Σ x²` over `axes` (all by default). Its gradient at the zero vector is 0, as in PyTorch.
+ */
 export const norm = defineOp("norm", "x[...] -> y[...]", {
   attrs: reductionAttrs,
   shape: ({ x }, attrs, fail) => reducedShape(x, attrs, fail),
@@ -26,7 +36,10 @@ export const norm = defineOp("norm", "x[...] -> y[...]", {
   wgsl: /* wgsl */ `
     let base = kept_offset(i);
     var total = 0.0;
-    for (var j = 0u; j < dims.reduced; j++) { let value = x[base + reduced_offset(j)]; total += value * value; }
+    for (var j = 0u; j < dims.reduced; j++) {
+      let value = x[base + reduced_offset(j)];
+      total += value * value;
+    }
     y[i] = sqrt(total);`,
   vjp: ({ x }, dy, attrs, y) => ({
     x: (): Tensor => {

@@ -13,9 +13,13 @@ const eps = [1e-5, [1e-2, 1]] as const;
 const f32 = (name: string) => ({ name, type: "f32" }) as const;
 
 /** `1 / √(mean(x²) + eps)` of each row, as a column. */
-const inverse = (x: Tensor, attrs: { readonly eps: number }): Tensor => rsqrt(add(mean(square(x), { axes: -1, keepDims: true }), attrs.eps));
+const inverse = (x: Tensor, attrs: { readonly eps: number }): Tensor =>
+  rsqrt(add(mean(square(x), { axes: -1, keepDims: true }), attrs.eps));
 
-/** Root-mean-square normalisation of the last axis: `y = x / √(mean(x²) + eps) · weight` (Zhang & Sennrich 2019). */
+/**
+ * Root-mean-square normalisation of the last axis: `y = x / √(mean(x²) + eps) · weight` (Zhang & Sennrich
+ * 2019).
+ */
 export const rmsNorm = defineOp("rmsNorm", "x[*, d], weight[d] -> y[*, d]", {
   attrs: { eps },
   reference({ x, weight }, y, { n, d }, attrs) {

@@ -8,8 +8,9 @@ import { sub } from "./sub.ts";
 import { sum } from "./sum.ts";
 
 /**
- * Rotary position embedding in the rotate-half layout (Su et al. 2021): elements `j` and `j + p` of a head turn by the angle of
- * frequency `j` at position `t`. `cos` and `sin` hold the angles' cosines and sines, so that any scaling of frequencies works.
+ * Rotary position embedding in the rotate-half layout (Su et al. 2021): elements `j` and `j + p` of a head
+ * turn by the angle of frequency `j` at position `t`. `cos` and `sin` hold the angles' cosines and sines, so
+ * that any scaling of frequencies works.
  */
 export const rope = defineOp("rope", "x[b, t, h, 2*p], cos[t, p], sin[t, p] -> y[b, t, h, 2*p]", {
   reference({ x, cos, sin }, y, { b, t, h, p }) {

@@ -1,4 +1,4 @@
-import { foldGrid } from "../gpu/fold-grid.ts";
+import { foldGrid, GROUP_NUMBER } from "../gpu/fold-grid.ts";
 import type { KernelPlan, KernelProfile, KernelSource } from "../tensor/op-spec.ts";
 import { nanHelpers } from "./nan-wgsl.ts";
 
@@ -26,8 +26,17 @@ export interface RowKernel {
 /** Lanes of a workgroup where the size of a subgroup is unknown. */
 const LANES = 64;
 
-/** A subgroup for each row where its size is known (on adapters that compute on the CPU barriers cost 4 to 5 times as much), else 64 lanes. */
-export function rowPlan(profile: KernelProfile, kernel: RowKernel, rows: number, d: number, values: { readonly eps?: number; readonly word?: number } = {}): KernelPlan {
+/**
+ * A subgroup for each row where its size is known (on adapters that compute on the CPU barriers cost 4 to 5
+ * times as much), else 64 lanes.
+ */
+export function rowPlan(
+  profile: KernelProfile,
+  kernel: RowKernel,
+  rows: number,
+  d: number,
+  values: { readonly eps?: number; readonly word?: number } = {},
+): KernelPlan {
   const lanes = profile.subgroups ? profile.subgroupSize : null;
   const params = Uint32Array.of(rows, d, 0, values.word ?? 0);
   new Float32Array(params.buffer)[2] = values.eps ?? 0;
@@ -50,7 +59,10 @@ function sourceOf(kernel: RowKernel, lanes: number | null): KernelSource {
   return made;
 }
 
-function rowSource({ buffers, stages, between = "", result, perRow }: RowKernel, lanes: number | null): string {
+function rowSource(
+  { buffers, stages, between = "", result, perRow }: RowKernel,
+  lanes: number | null,
+): string {
   const last = buffers.length - 1;
   const width = lanes ?? LANES;
   const output = buffers[last].name;
@@ -58,25 +70,35 @@ function rowSource({ buffers, stages, between = "", result, perRow }: RowKernel,
 ${lanes ? "enable subgroups;" : ""}
 struct Dims { count: u32, d: u32, eps: f32, word: u32 }
 @group(1) @binding(0) var<uniform> dims: Dims;
-${buffers.map(({ name, type }, i) => `@group(0) @binding(${i}) var<storage, ${i === last ? "read_write" : "read"}> ${name}: array<${type}>;`).join("\n")}
+${buffers.map((buffer, i) => binding(buffer, i, i === last ? "read_write" : "read")).join("\n")}
 ${nanHelpers}
 ${lanes ? "" : reducers(width)}
 @compute @workgroup_size(${width})
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(${lanes ? "subgroup_invocation_id" : "local_invocation_index"}) lane: u32) {
-  let row = group.x + groups.x * (group.y + groups.y * group.z);
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(${lanes ? "subgroup_invocation_id" : "local_invocation_index"}) lane: u32,
+) {
+  let row = ${GROUP_NUMBER};
   if (row >= dims.count) { return; }
 ${stages.map((stage) => stageSource(stage, width, lanes !== null)).join("\n")}
 ${between}
-${perRow ? `  if (lane == 0u) { ${output}[row] = ${result}; }` : `  for (var j = lane; j < dims.d; j += ${width}u) { let at = row * dims.d + j; ${output}[at] = ${result}; }`}
+${perRow ? `if (lane == 0u) { ${output}[row] = ${result}; }` : overRow(width, `${output}[at] = ${result};`)}
 }`;
 }
+
+const binding = ({ name, type }: RowKernel["buffers"][number], i: number, access: string): string =>
+  `@group(0) @binding(${i}) var<storage, ${access}> ${name}: array<${type}>;`;
+
+const overRow = (width: number, step: string): string =>
+  `for (var j = lane; j < dims.d; j += ${width}u) { let at = row * dims.d + j; ${step} }`;
 
 function stageSource({ name, combine, each }: RowStage, width: number, subgroups: boolean): string {
   const start = combine === "sum" ? "0.0" : "-3.4028234e38";
   const step = combine === "sum" ? `part_${name} += ${each};` : `part_${name} = max(part_${name}, ${each});`;
   const join = subgroups ? (combine === "sum" ? "subgroupAdd" : "subgroupMax") : `row_${combine}`;
   return `  var part_${name} = ${start};
-  for (var j = lane; j < dims.d; j += ${width}u) { let at = row * dims.d + j; ${step} }
+  ${overRow(width, step)}
   let ${name} = ${join}(part_${name}${subgroups ? "" : ", lane"});`;
 }
 
@@ -92,5 +114,6 @@ fn ${name}(value: f32, lane: u32) -> f32 {
   }
   return workgroupUniformLoad(&parts[0]);
 }`;
-  return `var<workgroup> parts: array<f32, ${width}>;${tree("row_sum", "a + b")}${tree("row_max", "max(a, b)")}`;
+  const memory = `var<workgroup> parts: array<f32, ${width}>;`;
+  return [memory, tree("row_sum", "a + b"), tree("row_max", "max(a, b)")].join("");
 }

@@ -18,7 +18,8 @@ function axisParams(x: Shape, axis: number) {
 /** `e^x / Σ e^x` along `axis`. */
 export const softmax = defineOp("softmax", "x[...] -> y[...]", {
   attrs: { axis: { default: -1 as number } },
-  shape: ({ x }, { axis }, fail) => (resolveAxis(axis, x.length) === null ? fail(`axis ${axis} is out of range for ${x.length} axes`) : x),
+  shape: ({ x }, { axis }, fail) =>
+    resolveAxis(axis, x.length) === null ? fail(`axis ${axis} is out of range for ${x.length} axes`) : x,
   params: ({ x }, { axis }) => axisParams(x, axis),
   reference({ x }, y, _dims, _attrs, { outer, size, step }) {
     for (let place = 0; place < outer * step; place++) {
@@ -40,7 +41,8 @@ export const softmax = defineOp("softmax", "x[...] -> y[...]", {
 /** `x - log Σ e^x` along `axis`: the logarithm of `softmax`, without its underflow. */
 export const logSoftmax = defineOp("logSoftmax", "x[...] -> y[...]", {
   attrs: { axis: { default: -1 as number } },
-  shape: ({ x }, { axis }, fail) => (resolveAxis(axis, x.length) === null ? fail(`axis ${axis} is out of range for ${x.length} axes`) : x),
+  shape: ({ x }, { axis }, fail) =>
+    resolveAxis(axis, x.length) === null ? fail(`axis ${axis} is out of range for ${x.length} axes`) : x,
   params: ({ x }, { axis }) => axisParams(x, axis),
   reference({ x }, y, _dims, _attrs, { outer, size, step }) {
     for (let place = 0; place < outer * step; place++) {
@@ -60,7 +62,8 @@ export const logSoftmax = defineOp("logSoftmax", "x[...] -> y[...]", {
   draw: drawAxis,
 });
 
-const firstOf = (place: number, size: number, step: number): number => Math.floor(place / step) * size * step + (place % step);
+const firstOf = (place: number, size: number, step: number): number =>
+  Math.floor(place / step) * size * step + (place % step);
 
 function topOf(x: TypedArray, first: number, end: number, step: number): number {
   let top = -Infinity;

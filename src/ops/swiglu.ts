@@ -8,7 +8,9 @@ import { silu } from "./silu.ts";
 import { sub } from "./sub.ts";
 import { sumTo } from "./sum-to.ts";
 
-/** Elementwise `silu(gate) · up`, the gate of Llama's MLP (Shazeer 2020, "GLU variants improve Transformer"). */
+/**
+ * Elementwise `silu(gate) · up`, the gate of Llama's MLP (Shazeer 2020, "GLU variants improve Transformer").
+ */
 export const swiglu = defineOp("swiglu", "gate[*], up[*] -> y[*]", {
   reference({ gate, up }, y) {
     for (let i = 0; i < y.length; i++) y[i] = (gate[i] / (1 + Math.exp(-gate[i]))) * up[i];
@@ -35,7 +37,10 @@ export const swigluDgate = defineOp("swigluDgate", "gate[*], up[*], dy[*] -> dga
     }
   },
   helpers: /* wgsl */ `
-fn slope(gate: V) -> V { let s = V(1.0) / (V(1.0) + exp(-gate)); return s * (V(1.0) + gate * (V(1.0) - s)); }`,
+fn slope(gate: V) -> V {
+  let s = V(1.0) / (V(1.0) + exp(-gate));
+  return s * (V(1.0) + gate * (V(1.0) - s));
+}`,
   pointwise: "dy * up * slope(gate)",
   fast: {
     simd({ gate, up, dy }, dgate) {
