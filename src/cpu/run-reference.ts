@@ -1,5 +1,5 @@
 import { CpuStorage } from "../tensor/cpu-storage.ts";
-import { allocate, type DType, type TypedArray } from "../tensor/dtype.ts";
+import type { DType, TypedArray } from "../tensor/dtype.ts";
 import type { OpPlan } from "../tensor/op-plan.ts";
 import type { OpSpec } from "../tensor/op-spec.ts";
 import { broadcastStrides, sameShape, type Shape, sizeOf } from "../tensor/shape.ts";
@@ -20,29 +20,43 @@ export function runOnCpu(
 ): CpuStorage {
   const out = CpuStorage.zeros(dtype, sizeOf(plan.output));
   if (out.length === 0) return out;
-  const named: Record<string, TypedArray> = {};
-  spec.signature.inputs.forEach((operand, i) => {
-    named[operand.name] = expandBatch(inputs[i], operand, plan.batch);
-  });
+  const operands = spec.signature.inputs.map((operand, i) => expandBatch(inputs[i], operand, plan.batch));
+  const named = Object.fromEntries(spec.signature.inputs.map(({ name }, i) => [name, operands[i].data]));
   const simd = path === "fast" && dtype === "f32" ? spec.fast?.simd : undefined;
-  if (simd) simd(named as Record<string, Float32Array>, out.data as Float32Array, plan.dims, attrs, plan.params);
-  else spec.reference(named, out.data, plan.dims, attrs, plan.params);
+  try {
+    if (simd) simd(named as Record<string, Float32Array>, out.data as Float32Array, plan.dims, attrs, plan.params);
+    else spec.reference(named, out.data, plan.dims, attrs, plan.params);
+  } catch (error) {
+    out.release();
+    throw error;
+  } finally {
+    for (const { temporary } of operands) temporary?.release();
+  }
   return out;
 }
 
+/** What a reference reads of one input. */
+interface Elements {
+  readonly data: TypedArray;
+  /** Set where the input had to be expanded first. */
+  readonly temporary?: CpuStorage;
+}
+
 /** The elements of an operand with its `*` axes repeated to the broadcast shape. */
-function expandBatch(tensor: Tensor, operand: Operand, batch: Shape): TypedArray {
-  const data = tensor.dataSync();
+function expandBatch(tensor: Tensor, operand: Operand, batch: Shape): Elements {
+  const { data } = tensor.storage as CpuStorage;
   const { shape, dtype } = tensor;
-  if (!operand.dims?.some((dim) => dim.kind === "batch")) return data;
+  if (!operand.dims?.some((dim) => dim.kind === "batch")) return { data };
   const inner = operand.dims.length - 1;
   const own = shape.slice(0, shape.length - inner);
-  if (sameShape(own, batch) || sizeOf(own) === sizeOf(batch)) return data;
-  return repeatAxes(data, allocate(dtype, sizeOf(batch) * sizeOf(shape.slice(own.length))), own, batch);
+  if (sameShape(own, batch) || sizeOf(own) === sizeOf(batch)) return { data };
+  const temporary = CpuStorage.zeros(dtype, sizeOf(batch) * sizeOf(shape.slice(own.length)));
+  repeatAxes(data, temporary.data, own, batch);
+  return { data: temporary.data, temporary };
 }
 
 /** Fill `out` with the blocks of `data`, one for each element of `own`, repeated along the axes where `batch` is longer. */
-function repeatAxes(data: TypedArray, out: TypedArray, own: Shape, batch: Shape): TypedArray {
+function repeatAxes(data: TypedArray, out: TypedArray, own: Shape, batch: Shape): void {
   const strides = broadcastStrides(own, batch);
   const block = data.length / sizeOf(own);
   // Axes at the end that repeat nothing are copied whole; where there are none, those that repeat one number are filled.
@@ -62,5 +76,4 @@ function repeatAxes(data: TypedArray, out: TypedArray, own: Shape, batch: Shape)
     if (row === 1) out.fill(data[from], i * step, (i + 1) * step);
     else out.set(data.subarray(from * block, from * block + row), i * step);
   }
-  return out;
 }

@@ -1,4 +1,5 @@
-import { allocate, type DType, type TypedArray } from "./dtype.ts";
+import { giveArray, takeArray } from "./array-pool.ts";
+import type { DType, TypedArray } from "./dtype.ts";
 import { DisposedError } from "./errors.ts";
 import type { Storage } from "./storage.ts";
 
@@ -14,6 +15,8 @@ export class CpuStorage implements Storage {
   readonly length: number;
   #data: TypedArray | null;
   #references = 1;
+  /** Nobody outside the library can hold the array: it may be used again after the last release. */
+  #reusable = false;
 
   constructor(dtype: DType, data: TypedArray) {
     this.dtype = dtype;
@@ -24,10 +27,18 @@ export class CpuStorage implements Storage {
 
   /** A zeroed storage. */
   static zeros(dtype: DType, length: number): CpuStorage {
-    return new CpuStorage(dtype, allocate(dtype, length));
+    const storage = new CpuStorage(dtype, takeArray(dtype, length));
+    storage.#reusable = true;
+    return storage;
   }
 
-  /** The elements themselves. Throws DisposedError after the last release. */
+  /** The elements, for a caller who may keep the array: it will not be used for anything else. */
+  expose(): TypedArray {
+    this.#reusable = false;
+    return this.data;
+  }
+
+  /** The elements themselves, valid until the last release. Throws DisposedError after it. */
   get data(): TypedArray {
     if (!this.#data) throw new DisposedError("this tensor was disposed; keep it by returning it from tidy()");
     return this.#data;
@@ -43,7 +54,9 @@ export class CpuStorage implements Storage {
 
   release(): void {
     if (--this.#references > 0) return;
-    if (this.#data) liveStorages--;
+    if (!this.#data) return;
+    liveStorages--;
+    if (this.#reusable) giveArray(this.dtype, this.#data);
     this.#data = null;
   }
 }

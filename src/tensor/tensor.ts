@@ -121,7 +121,7 @@ export class Tensor {
 
   /** The elements without a copy or a wait; only on the CPU. */
   dataSync(): TypedArray {
-    if (this.storage instanceof CpuStorage) return this.storage.data;
+    if (this.storage instanceof CpuStorage) return this.storage.expose();
     throw new PolargradError("dataSync() reads CPU tensors only; await data() for a tensor on webgpu");
   }
 

@@ -2,7 +2,7 @@ import { currentGpu } from "../ops/init.ts";
 import type { Device } from "../tensor/storage.ts";
 import type { DeclaredOp } from "./calls.ts";
 import { argumentLaws } from "./laws/argument-laws.ts";
-import { gpuLaws } from "./laws/gpu-laws.ts";
+import { gpuLaws, withGuards } from "./laws/gpu-laws.ts";
 import { gradientLaws } from "./laws/gradient-laws.ts";
 import type { Law, LawContext } from "./laws/law.ts";
 import { memoryLaws } from "./laws/memory-laws.ts";
@@ -38,7 +38,8 @@ export function opLaws(op: DeclaredOp, options: LawOptions = {}): Law[] {
     laws.push(...memoryLaws(context, "cpu"), ...argumentLaws(context));
   }
   if (options.device === "webgpu" || (options.device === undefined && currentGpu())) {
-    laws.push(...gpuLaws(context), ...memoryLaws(context, "webgpu"));
+    const onGpu = [...gpuLaws(context), ...memoryLaws(context, "webgpu")];
+    laws.push(...onGpu.map((law) => withGuards(op.spec.name, law)));
   }
   return laws;
 }
