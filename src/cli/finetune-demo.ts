@@ -23,7 +23,7 @@ export const DEMO_DEFAULTS = {
 } as const satisfies Omit<FinetuneSettings, "gradient_accumulation_steps">;
 
 const FORGETTING_ROWS = 64;
-const PROMPT = "The sea";
+const PROMPT = "When the sun rose,";
 const SAMPLE = { doSample: true, temperature: 0.8, topK: 50, topP: 0.95, seed: 7, maxNewTokens: 48 };
 
 /**

@@ -1,5 +1,5 @@
 import { defineOp } from "./define-op.ts";
-import { sumTo } from "./sum-to.ts";
+import { sumTo } from "./sum.ts";
 
 /** Elementwise sum with NumPy broadcasting. */
 export const add = defineOp("add", "a[*], b[*] -> y[*]", {

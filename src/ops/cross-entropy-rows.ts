@@ -14,7 +14,7 @@ import { reshape } from "./reshape.ts";
 import { type RowKernel, rowPlan } from "./row-kernel.ts";
 import { softmax } from "./softmax.ts";
 import { sub } from "./sub.ts";
-import { sumTo } from "./sum-to.ts";
+import { sumTo } from "./sum.ts";
 
 const attrs = { ignoreIndex: { default: -100 as number } };
 

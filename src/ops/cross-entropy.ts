@@ -2,8 +2,7 @@ import { broadcastShapes, type Shape } from "../tensor/shape.ts";
 import { checkLabels, countLabels, crossEntropyRows, labelDomain } from "./cross-entropy-rows.ts";
 import { defineOp } from "./define-op.ts";
 import { div } from "./div.ts";
-import { expand } from "./expand.ts";
-import { sum } from "./sum.ts";
+import { expand, sum } from "./sum.ts";
 
 /** What becomes of the rows' losses. */
 export type LossReduction = "mean" | "sum" | "none";

@@ -2,7 +2,7 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { defineOp } from "./define-op.ts";
 import { mul } from "./mul.ts";
 import { neg } from "./neg.ts";
-import { sumTo } from "./sum-to.ts";
+import { sumTo } from "./sum.ts";
 
 /** Elementwise quotient with NumPy broadcasting; `x / 0` is an infinity, `0 / 0` is NaN. */
 export const div = defineOp("div", "a[*], b[*] -> y[*]", {

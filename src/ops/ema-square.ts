@@ -2,7 +2,7 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { defineOp } from "./define-op.ts";
 import { f32Bits } from "./f32-bits.ts";
 import { mul } from "./mul.ts";
-import { sumTo } from "./sum-to.ts";
+import { sumTo } from "./sum.ts";
 
 /** Exponential moving average of squares `beta·v + (1 - beta)·g²`: the second moment of Adam. */
 export const emaSquare = defineOp("emaSquare", "v[*], g[*] -> y[*]", {

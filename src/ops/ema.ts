@@ -2,7 +2,7 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { defineOp } from "./define-op.ts";
 import { f32Bits } from "./f32-bits.ts";
 import { mul } from "./mul.ts";
-import { sumTo } from "./sum-to.ts";
+import { sumTo } from "./sum.ts";
 
 /** Exponential moving average `beta·m + (1 - beta)·g`: the first moment of Adam. */
 export const ema = defineOp("ema", "m[*], g[*] -> y[*]", {

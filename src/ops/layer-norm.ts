@@ -7,7 +7,7 @@ import { type RowKernel, rowPlan } from "./row-kernel.ts";
 import { rsqrt } from "./rsqrt.ts";
 import { square } from "./square.ts";
 import { sub } from "./sub.ts";
-import { sumTo } from "./sum-to.ts";
+import { sumTo } from "./sum.ts";
 
 const eps = [1e-5, [1e-2, 1]] as const;
 const f32 = (name: string) => ({ name, type: "f32" }) as const;

@@ -6,7 +6,7 @@ import { checkReduction, crossEntropy } from "./cross-entropy.ts";
 import { checkLabels, countLabels, labelDomain } from "./cross-entropy-rows.ts";
 import { defineOp } from "./define-op.ts";
 import { div } from "./div.ts";
-import { expand } from "./expand.ts";
+import { expand } from "./sum.ts";
 import { linear } from "./linear.ts";
 import { reshape } from "./reshape.ts";
 import { rows } from "./rows.ts";

@@ -2,7 +2,7 @@ import { gemm, type GemmMode } from "../cpu/gemm.ts";
 import { gemmPlan } from "../gpu/gemm.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { defineOp } from "./define-op.ts";
-import { sumTo } from "./sum-to.ts";
+import { sumTo } from "./sum.ts";
 
 /** Sizes of a batch of `n` products y[m, p] = a · b over `k`. */
 interface Sizes {

@@ -3,7 +3,7 @@ import { defineOp } from "./define-op.ts";
 import { equal } from "./equal.ts";
 import { less } from "./less.ts";
 import { mul } from "./mul.ts";
-import { sumTo } from "./sum-to.ts";
+import { sumTo } from "./sum.ts";
 import { where } from "./where.ts";
 import { NAN_OR } from "./wgsl-math.ts";
 

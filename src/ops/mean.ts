@@ -1,7 +1,7 @@
 import { stridedOffset } from "../tensor/strided.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { defineOp } from "./define-op.ts";
-import { expand } from "./expand.ts";
+import { expand } from "./sum.ts";
 import { mul } from "./mul.ts";
 import {
   drawReduction,

@@ -1,6 +1,6 @@
 import type { Tensor } from "../tensor/tensor.ts";
 import { defineOp } from "./define-op.ts";
-import { sumTo } from "./sum-to.ts";
+import { sumTo } from "./sum.ts";
 
 /** Elementwise product with NumPy broadcasting. */
 export const mul = defineOp("mul", "a[*], b[*] -> y[*]", {

@@ -6,7 +6,7 @@ import { log } from "./log.ts";
 import { logicalAnd } from "./logical-and.ts";
 import { mul } from "./mul.ts";
 import { sub } from "./sub.ts";
-import { sumTo } from "./sum-to.ts";
+import { sumTo } from "./sum.ts";
 import { where } from "./where.ts";
 import { NAN_OR } from "./wgsl-math.ts";
 

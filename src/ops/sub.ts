@@ -1,7 +1,7 @@
 import type { Tensor } from "../tensor/tensor.ts";
 import { defineOp } from "./define-op.ts";
 import { neg } from "./neg.ts";
-import { sumTo } from "./sum-to.ts";
+import { sumTo } from "./sum.ts";
 
 /** Elementwise difference with NumPy broadcasting. */
 export const sub = defineOp("sub", "a[*], b[*] -> y[*]", {

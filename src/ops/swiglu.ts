@@ -6,7 +6,7 @@ import { mul } from "./mul.ts";
 import { sigmoid } from "./sigmoid.ts";
 import { silu } from "./silu.ts";
 import { sub } from "./sub.ts";
-import { sumTo } from "./sum-to.ts";
+import { sumTo } from "./sum.ts";
 
 /**
  * Elementwise `silu(gate) · up`, the gate of Llama's MLP (Shazeer 2020, "GLU variants improve Transformer").

@@ -1,6 +1,6 @@
 import type { Tensor } from "../tensor/tensor.ts";
 import { defineOp } from "./define-op.ts";
-import { sumTo } from "./sum-to.ts";
+import { sumTo } from "./sum.ts";
 
 /**
  * `a` where the bool `condition` holds, else `b`, elementwise with NumPy broadcasting; `a` and `b` are of one

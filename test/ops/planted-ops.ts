@@ -1,7 +1,7 @@
 import { mul } from "../../src/ops/mul.ts";
 import { add } from "../../src/ops/add.ts";
 import { defineOp } from "../../src/ops/define-op.ts";
-import { sumTo } from "../../src/ops/sum-to.ts";
+import { sumTo } from "../../src/ops/sum.ts";
 import type { Device } from "../../src/tensor/storage.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
 import { opLaws } from "../../src/testing/index.ts";

@@ -1,1 +1,0 @@
-export { expand } from "./sum.ts";

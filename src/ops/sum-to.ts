@@ -1,1 +1,0 @@
-export { sumTo } from "./sum.ts";
