@@ -186,7 +186,10 @@ export class Trainer {
     const items = labelTokens(group.flat());
     if (items === 0) throw new TrainingError(`step ${step}: no label token in this batch; every label is ${IGNORE_LABEL}`);
     let loss = 0;
-    for (const rows of group) loss += await this.#backward(collate(rows, padTokenId), items);
+    for (const rows of group) {
+      loss += await this.#backward(collate(rows, padTokenId), items);
+      await eventLoopTurn();
+    }
     const norm = clipGradients(this.#trainable, maxGradNorm > 0 ? maxGradNorm : Number.MAX_VALUE);
     const gradNorm = norm ? await norm.item() : 0;
     norm?.dispose();
@@ -216,6 +219,9 @@ export class Trainer {
     return value;
   }
 }
+
+/** Let timers and signals (Ctrl-C) have their turn: on the CPU a step never waits for anything. */
+const eventLoopTurn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 0));
 
 /** Mean cross-entropy of a model over the label tokens of `rows`, in nats; the model is left in eval mode. */
 export async function evaluateLoss(
