@@ -21,6 +21,6 @@ for (const op of [softplus, wrong]) {
   console.log(`\n${op.spec.name}: ${op.spec.signature.text}`);
   for (const law of opLaws(op)) {
     const outcome = await law.run().then(() => "holds", (error: Error) => `BROKEN: ${error.message.split("\n")[0]}`);
-    console.log(`  ${law.name.padEnd(66)} ${outcome}`);
+    console.log(`  ${law.name.slice(op.spec.name.length + 2).padEnd(74)} ${outcome}`);
   }
 }

@@ -33,7 +33,7 @@ const CONFIG = {
 
 const { values } = parseArgs({
   options: {
-    epochs: { type: "string", default: "3" },
+    epochs: { type: "string", default: "2" },
     out: { type: "string", default: join(dirname(dirname(fileURLToPath(import.meta.url))), "models", "sotu-1m") },
     device: { type: "string", default: "cpu" },
   },
@@ -56,13 +56,13 @@ const trainer = new Trainer(
   model,
   rows,
   {
-    batchSize: 16,
+    batchSize: 8,
     numEpochs: Number(values.epochs),
-    learningRate: 4e-3,
+    learningRate: 3e-3,
     schedule: "cosine",
     warmupRatio: 0.02,
     weightDecay: 0.1,
-    evalSteps: 250,
+    evalSteps: 500,
     padTokenId: 1,
   },
   rowsOf(heldOut),

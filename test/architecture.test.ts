@@ -10,7 +10,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   cpu: ["tensor", "node:"],
   gpu: ["tensor", "node:", "npm:webgpu"],
   ops: ["tensor", "autograd", "cpu", "gpu", "npm:typed-function"],
-  io: ["tensor", "node:", "npm:@huggingface/tokenizers", "npm:zod"],
+  io: ["tensor", "node:", "npm:@huggingface/tokenizers"],
   nn: ["tensor", "ops", "io"],
   delora: ["tensor", "ops", "nn", "io"],
   train: ["tensor", "ops", "nn", "io", "delora"],

@@ -30,11 +30,10 @@ export function checkpoint<A extends readonly unknown[]>(f: (...args: A) => Tens
     const createGraph = isGradEnabled();
     const after = getGeneratorState();
     setGeneratorState(random);
-    const madeSince = newestTensorId();
     const again = enableGrad(forward);
     setGeneratorState(after);
     const wrt = inputs.filter((_, i) => needed[i]);
-    const cotangents = sweep(again, dy, { wrt, retainGraph: createGraph, createGraph, madeSince });
+    const cotangents = sweep(again, dy, { wrt, stopAtTargets: true, retainGraph: createGraph, createGraph });
     trackNew(cotangents.values(), dy);
     return inputs.map((input) => cotangents.get(input) ?? null);
   });

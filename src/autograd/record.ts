@@ -10,6 +10,7 @@ export const versionOf = (tensor: Tensor): number => (tensor instanceof Paramete
 export function record(op: string, inputs: readonly Tensor[], output: Tensor, pullback: TapeNode["pullback"]): Tensor {
   if (!isGradEnabled() || !isFloat(output.dtype) || !inputs.some((input) => input.requiresGrad)) return output;
   output.node = { op, inputs, versions: inputs.map(versionOf), pullback, freed: false };
+  for (const input of inputs) input.pendingUses++;
   output.requiresGrad = true;
   return output;
 }

@@ -17,22 +17,35 @@ export function provideAdd(op: AddCotangents): void {
 
 /** How a sweep runs. */
 export interface SweepOptions {
-  /** Stop at these and return their cotangents; absent: at every leaf that requires a gradient. */
+  /** Whose cotangents to return; absent: those of every leaf that requires a gradient. */
   readonly wrt?: readonly Tensor[];
+  /** Do not look behind a target: inside a pullback the sweep around this one goes on from there. Default false. */
+  readonly stopAtTargets?: boolean;
   /** Keep the graph usable. */
   readonly retainGraph: boolean;
   /** Record the sweep itself. */
   readonly createGraph: boolean;
-  /** Free constants of the graph with larger ids only: inside another sweep older ones serve other nodes too. Default 0: all. */
-  readonly madeSince?: number;
 }
 
-/** The tensors between `root` and the targets, in the order of the sweep (outputs before inputs), and the targets reached. */
-function order(root: Tensor, wrt: ReadonlySet<Tensor> | null): { path: Tensor[]; needed: Set<Tensor> } {
+/** What one sweep visits. */
+interface Route {
+  /** The tensors between `root` and the targets, outputs before inputs. */
+  readonly path: readonly Tensor[];
+  /** Those of them that are targets or lead to one. */
+  readonly needed: ReadonlySet<Tensor>;
+  readonly isTarget: (t: Tensor) => boolean;
+  /** The node to pull back through at `t`; null where the way ends. */
+  readonly nodeAt: (t: Tensor) => TapeNode | null;
+}
+
+function routeOf(root: Tensor, { wrt, stopAtTargets = false }: SweepOptions): Route {
+  const targets = wrt && new Set(wrt);
+  const isTarget = (t: Tensor): boolean => (targets ? targets.has(t) : t.isLeaf && t.requiresGrad);
+  const ends = (t: Tensor): boolean => stopAtTargets && isTarget(t);
   const seen = new Set<Tensor>([root]);
   const stack = [root];
   for (let t = stack.pop(); t; t = stack.pop()) {
-    if (wrt?.has(t)) continue;
+    if (ends(t)) continue;
     for (const input of t.node?.inputs ?? []) {
       if (!input.requiresGrad || seen.has(input)) continue;
       seen.add(input);
@@ -41,11 +54,9 @@ function order(root: Tensor, wrt: ReadonlySet<Tensor> | null): { path: Tensor[];
   }
   const ascending = [...seen].sort((a, b) => a.id - b.id);
   const needed = new Set<Tensor>();
-  for (const t of ascending) {
-    const target = wrt ? wrt.has(t) : t.isLeaf && t.requiresGrad;
-    if (target || t.node?.inputs.some((input) => needed.has(input))) needed.add(t);
-  }
-  return { path: ascending.filter((t) => needed.has(t)).reverse(), needed };
+  const nodeAt = (t: Tensor): TapeNode | null => (!ends(t) && t.node?.inputs.some((input) => needed.has(input)) ? t.node : null);
+  for (const t of ascending) if (isTarget(t) || nodeAt(t)) needed.add(t);
+  return { path: ascending.filter((t) => needed.has(t)).reverse(), needed, isTarget, nodeAt };
 }
 
 function checkUsable(node: TapeNode): void {
@@ -63,28 +74,31 @@ function checkUsable(node: TapeNode): void {
  * unless the graph is retained.
  */
 export function sweep(root: Tensor, seed: Tensor, options: SweepOptions): Map<Tensor, Tensor> {
-  const wrt = options.wrt ? new Set(options.wrt) : null;
-  const { path, needed } = order(root, wrt);
-  for (const t of path) if (t.node) checkUsable(t.node);
-  const cotangents = new Map<Tensor, Tensor>([[root, seed]]);
-  const isTarget = (t: Tensor): boolean => (wrt ? wrt.has(t) : t.isLeaf);
-  const run = new Cotangents(cotangents, options.createGraph);
-  const constants = new Set<Tensor>();
-  withGrad(options.createGraph, () => {
-    for (const t of path) {
-      const dy = cotangents.get(t);
-      if (dy && t.node && !wrt?.has(t)) run.pull(t, t.node, dy, needed);
-      if (!isTarget(t)) run.drop(t);
-      if (t.node && !options.retainGraph && !wrt?.has(t)) free(t, t.node, constants, options.madeSince ?? 0);
-    }
-  });
-  for (const t of constants) keep(t).dispose();
-  const result = new Map<Tensor, Tensor>();
-  for (const t of wrt ?? path) {
-    const cotangent = cotangents.get(t);
-    if (cotangent && isTarget(t)) result.set(t, cotangent);
+  const { path, needed, isTarget, nodeAt } = routeOf(root, options);
+  for (const t of path) {
+    const node = nodeAt(t);
+    if (node) checkUsable(node);
   }
-  return result;
+  const cotangents = new Map<Tensor, Tensor>([[root, seed]]);
+  const run = new Cotangents(cotangents, options.createGraph);
+  try {
+    withGrad(options.createGraph, () => {
+      for (const t of path) {
+        const dy = cotangents.get(t);
+        const node = nodeAt(t);
+        if (dy && node) run.pull(t, node, dy, needed);
+        if (!isTarget(t)) run.drop(t);
+        if (node && !options.retainGraph) free(t, node);
+      }
+    });
+  } catch (error) {
+    run.abandon();
+    throw error;
+  }
+  return new Map(path.filter(isTarget).flatMap((t) => {
+    const cotangent = cotangents.get(t);
+    return cotangent ? [[t, cotangent] as const] : [];
+  }));
 }
 
 /** Hand the results of a sweep inside a pullback to the scope of the sweep around it, which then frees what it only adds to others. */
@@ -141,6 +155,12 @@ class Cotangents {
     this.#release(cotangent);
   }
 
+  /** Free what is in flight: the sweep has failed. */
+  abandon(): void {
+    for (const cotangent of this.#uses.keys()) this.#dispose(cotangent);
+    this.#uses.clear();
+  }
+
   #release(cotangent: Tensor): void {
     const left = (this.#uses.get(cotangent) ?? 1) - 1;
     if (left > 0) {
@@ -148,13 +168,25 @@ class Cotangents {
       return;
     }
     this.#uses.delete(cotangent);
+    this.#dispose(cotangent);
+  }
+
+  #dispose(cotangent: Tensor): void {
     if (!this.#keepAll && cotangent.id > this.#madeBefore) cotangent.dispose();
   }
 }
 
-/** Let go of a used node: of its output when only the graph needed it, and, once the sweep is over, of its constant inputs. */
-function free(t: Tensor, node: TapeNode, constants: Set<Tensor>, since: number): void {
+/** Let go of a used node, and of its output and inputs where this was the last that a graph wanted of them. */
+function free(t: Tensor, node: TapeNode): void {
   node.freed = true;
-  for (const input of node.inputs) if (input.ownedByTape && !input.requiresGrad && input.id > since) constants.add(input);
-  if (t.ownedByTape) keep(t).dispose();
+  for (const input of node.inputs) {
+    input.pendingUses--;
+    disposeUnused(input);
+  }
+  disposeUnused(t);
+}
+
+function disposeUnused(t: Tensor): void {
+  const isDone = t.node ? t.node.freed : !t.requiresGrad;
+  if (t.ownedByTape && isDone && t.pendingUses === 0) keep(t).dispose();
 }

@@ -18,7 +18,10 @@ export function tidy<T>(f: () => T): T {
     throw error;
   }
   const created = scope.close();
-  if (result instanceof Promise) throw new PolargradError("tidy() takes a synchronous function; await the data outside of it");
+  if (result instanceof Promise) {
+    for (const tensor of created) track(tensor);
+    throw new PolargradError("tidy() takes a synchronous function; await the data outside of it");
+  }
   const returned = new Set<Tensor>();
   collect(result, returned, new Set());
   const needed = graphOf(returned);

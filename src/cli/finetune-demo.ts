@@ -24,7 +24,7 @@ export const DEMO_DEFAULTS = {
 
 const FORGETTING_ROWS = 64;
 const PROMPT = "When the sun rose,";
-const SAMPLE = { doSample: true, temperature: 0.8, topK: 50, topP: 0.95, seed: 7, maxNewTokens: 48 };
+const SAMPLE = { doSample: true, temperature: 0.7, topK: 50, topP: 0.95, seed: 7, maxNewTokens: 48 };
 
 /**
  * The embedded demo: a model that knows presidents' addresses learns Moby-Dick. How much of the addresses

@@ -20,10 +20,11 @@ export function runOnCpu(
 ): CpuStorage {
   const out = CpuStorage.zeros(dtype, sizeOf(plan.output));
   if (out.length === 0) return out;
-  const operands = spec.signature.inputs.map((operand, i) => expandBatch(inputs[i], operand, plan.batch));
-  const named = Object.fromEntries(spec.signature.inputs.map(({ name }, i) => [name, operands[i].data]));
   const simd = path === "fast" && dtype === "f32" ? spec.fast?.simd : undefined;
+  const operands: Elements[] = [];
   try {
+    for (const [i, operand] of spec.signature.inputs.entries()) operands.push(expandBatch(inputs[i], operand, plan.batch));
+    const named = Object.fromEntries(spec.signature.inputs.map(({ name }, i) => [name, operands[i].data]));
     if (simd) simd(named as Record<string, Float32Array>, out.data as Float32Array, plan.dims, attrs, plan.params);
     else spec.reference(named, out.data, plan.dims, attrs, plan.params);
   } catch (error) {

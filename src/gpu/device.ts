@@ -96,7 +96,7 @@ async function reuseOrOpen({ allowSoftware = false, budgetBytes }: OpenGpuOption
   if (isSoftware && !allowSoftware) {
     throw new DeviceError(
       `WebGPU found only the software adapter ${description}, which is slower than device "cpu"; ` +
-        "pass allowSoftware to use it all the same.",
+        'device "webgpu" takes it all the same (openGpu: allowSoftware).',
     );
   }
   const minimal = env("POLARGRAD_GPU_FEATURES") === "minimal";

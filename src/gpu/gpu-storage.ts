@@ -40,7 +40,12 @@ export class GpuStorage implements Storage {
       throw new ArgumentError("GpuStorage", "data", `an array of ${dtype}`, data.constructor.name);
     }
     const storage = new GpuStorage(gpu, dtype, data.length, label);
-    gpu.stream.write(storage.buffer, data);
+    try {
+      gpu.stream.write(storage.buffer, data);
+    } catch (error) {
+      storage.release();
+      throw error;
+    }
     return storage;
   }
 

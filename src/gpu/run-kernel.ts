@@ -36,8 +36,9 @@ export function runOnGpu(
   const count = sizeOf(plan.output);
   const out = GpuStorage.allocate(gpu, dtype, count, spec.name);
   if (count === 0) return out;
-  const operands = inputs.map((input, i) => operandOf(gpu, spec, input, i, plan.batch));
+  const operands: Operand[] = [];
   try {
+    for (const [i, input] of inputs.entries()) operands.push(operandOf(gpu, spec, input, i, plan.batch));
     const buffers = [...operands.map((operand) => operand.buffer), out.buffer];
     const fast = path === "fast" ? spec.fast?.wgsl?.({ ...gpu.profile, subgroups: gpu.profile.features.subgroups }, plan.dims, attrs, plan.params) : null;
     const { kernel, params, grid } = fast ?? generated(spec, inputs, operands, plan, attrs, dtype, count);
@@ -130,6 +131,11 @@ function expandBatch(gpu: Gpu, input: Tensor, own: Shape, batch: Shape, row: num
   params.set(batch, 0);
   params.set(broadcastStrides(own, batch), 8);
   params.set([batch.length, row, count], 16);
-  gpu.stream.dispatch(EXPAND, [(input.storage as GpuStorage).buffer, out.buffer], params, linearGrid(count));
+  try {
+    gpu.stream.dispatch(EXPAND, [(input.storage as GpuStorage).buffer, out.buffer], params, linearGrid(count));
+  } catch (error) {
+    out.release();
+    throw error;
+  }
   return out;
 }

@@ -9,6 +9,7 @@ import { Tensor } from "../tensor/tensor.ts";
 import { completeAttrs } from "./attrs.ts";
 import { backendOf, scalarLike } from "./device.ts";
 import { throughDecompose } from "./decompose.ts";
+import { describe } from "./describe.ts";
 
 type Attrs = Readonly<Record<string, unknown>>;
 type Door = (...args: unknown[]) => Tensor;
@@ -78,14 +79,6 @@ function explain(spec: OpSpec, args: readonly unknown[], error: unknown): unknow
     return new ArgumentError(spec.name, "every input", "on one device", got, "move one with await to(x, device)");
   }
   return new ArgumentError(spec.name, "the last argument", "an object of attributes", describe(args[names.length]));
-}
-
-/** What a wrong argument is, in a few words. */
-function describe(value: unknown): string {
-  if (value === null || value === undefined) return String(value);
-  if (typeof value === "number" || typeof value === "boolean") return `the ${typeof value} ${value}`;
-  if (Array.isArray(value)) return `an array of ${value.length}`;
-  return typeof value === "object" ? `a ${value.constructor?.name ?? "object"}` : `a ${typeof value}`;
 }
 
 function apply(spec: OpSpec, inputs: readonly Tensor[], attrs: Attrs, device: Device): Tensor {

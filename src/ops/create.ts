@@ -84,9 +84,12 @@ export function randn(shape: Shape, options: TensorOptions & { readonly std?: nu
 function uniform(length: number): Float64Array {
   const { seed, stream } = nextStream();
   const out = new Float64Array(length);
+  const counter = Uint32Array.of(0, 0, stream, 1);
+  const key = Uint32Array.of(seed, 0);
   const words = new Uint32Array(4);
   for (let i = 0; i < length; i += 4) {
-    philox([i / 4, 0, stream, 1], [seed, 0], words);
+    counter[0] = i / 4;
+    philox(counter, key, words);
     for (let j = 0; j < 4 && i + j < length; j++) out[i + j] = (words[j] >>> 8) / 2 ** 24;
   }
   return out;

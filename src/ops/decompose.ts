@@ -1,7 +1,7 @@
 import { alias, enableGrad, isGradEnabled, sweep, trackNew } from "../autograd/index.ts";
 import { GraphError } from "../tensor/errors.ts";
 import type { OpSpec } from "../tensor/op-spec.ts";
-import { newestTensorId, type Tensor } from "../tensor/tensor.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 
 /** Cotangents of an op without a vjp: the sweep through the smaller ops that it is made of. */
 export function throughDecompose(
@@ -14,13 +14,12 @@ export function throughDecompose(
   const { decompose } = spec;
   if (!decompose) throw new GraphError(`${spec.name}: it has no gradient; its declaration has neither vjp nor decompose`);
   const createGraph = isGradEnabled();
-  const madeSince = newestTensorId();
   // A tensor of its own for each input, also when the same one was passed twice.
   const own = inputs.map((input, i) => (createGraph ? alias(input) : asLeaf(input, needed[i])));
   const named = Object.fromEntries(spec.signature.inputs.map(({ name }, i) => [name, own[i]]));
   const y = enableGrad(() => decompose(named, attrs));
   const wrt = own.filter((_, i) => needed[i]);
-  const cotangents = sweep(y, dy, { wrt, retainGraph: createGraph, createGraph, madeSince });
+  const cotangents = sweep(y, dy, { wrt, stopAtTargets: true, retainGraph: createGraph, createGraph });
   trackNew(cotangents.values(), dy);
   return own.map((input) => cotangents.get(input) ?? null);
 }

@@ -28,9 +28,14 @@ export const dropout = defineOp("dropout", "x[*] -> y[*]", {
   }),
   reference({ x }, y, _dims, { p }, { seed, stream, threshold }) {
     const scale = scaleOf(p);
+    const counter = Uint32Array.of(0, 0, stream, PURPOSE);
+    const key = Uint32Array.of(seed, 0);
     const words = new Uint32Array(4);
     for (let i = 0; i < y.length; i++) {
-      if (i % 4 === 0) philox([i / 4, 0, stream, PURPOSE], [seed, 0], words);
+      if (i % 4 === 0) {
+        counter[0] = i / 4;
+        philox(counter, key, words);
+      }
       y[i] = x[i] * (words[i % 4] >= threshold ? scale : 0);
     }
   },

@@ -61,8 +61,9 @@ export const scatterAdd = defineOp("scatterAdd", "ids[t]:i32, x[t, d] -> y[...]"
   vjp: ({ ids }, dy) => ({ x: (): Tensor => embedding(ids, dy) }),
   domain: { ids: (_dims: Dims, attrs: { readonly rows: number }): Range => [0, attrs.rows - 1] },
   draw(draw) {
-    const t = draw.int(0, 5);
-    return { shapes: { ids: [t], x: [t, draw.int(0, 4)] }, attrs: { rows: draw.int(1, 5) } };
+    const [t, d] = draw.shape(2, 2);
+    const [rows] = draw.shape(1, 1);
+    return { shapes: { ids: [t], x: [t, d] }, attrs: { rows: Math.max(1, rows) } };
   },
 });
 

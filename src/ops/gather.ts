@@ -134,7 +134,9 @@ function outOfRange(op: string, at: number, position: number, size: number): Arg
 function drawGather(draw: Draw): DrawnCall {
   const sizes = draw.shape(3, 1);
   const axis = draw.int(0, sizes.length - 1);
-  const x = sizes.with(axis, 4 + draw.int(0, 2));
-  const index = x.map((size, k) => (k === axis ? draw.int(0, 4) : draw.int(0, size)));
+  // The laws draw indices from 0 to 3.
+  const x = sizes.with(axis, Math.max(4, sizes[axis]));
+  const [count] = draw.shape(1, 1);
+  const index = x.map((size, k) => (k === axis ? count : size - draw.int(0, Math.min(1, size))));
   return { shapes: { x, index }, attrs: { axis: draw.pick([axis, axis - x.length]) } };
 }

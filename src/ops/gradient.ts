@@ -1,10 +1,11 @@
 import { alias, enableGrad, isGradEnabled, provideAdd, sweep } from "../autograd/index.ts";
-import { GraphError } from "../tensor/errors.ts";
+import { ArgumentError, GraphError } from "../tensor/errors.ts";
 import { keep, track } from "../tensor/scope.ts";
 import { formatShape, sameShape } from "../tensor/shape.ts";
-import { type BackwardOptions, registerBackward, type Tensor } from "../tensor/tensor.ts";
+import { type BackwardOptions, registerBackward, Tensor } from "../tensor/tensor.ts";
 import { add } from "./add.ts";
 import { full } from "./create.ts";
+import { describe } from "./describe.ts";
 
 provideAdd(add);
 registerBackward(backward);
@@ -21,6 +22,9 @@ function seedOf(root: Tensor, gradient: Tensor | undefined): Tensor {
   if (!sameShape(gradient.shape, root.shape)) {
     throw new GraphError(`backward: gradient has shape ${formatShape(gradient.shape)}, the tensor ${formatShape(root.shape)}`);
   }
+  if (gradient.dtype !== root.dtype || gradient.device !== root.device) {
+    throw new GraphError(`backward: gradient is ${gradient.dtype} on ${gradient.device}, the tensor ${root.dtype} on ${root.device}`);
+  }
   return gradient;
 }
 
@@ -30,15 +34,19 @@ function backward(root: Tensor, options: BackwardOptions): void {
   const seed = seedOf(root, options.gradient);
   const cotangents = sweep(root, seed, { createGraph, retainGraph: options.retainGraph ?? createGraph });
   const handed = new Set<Tensor>([seed]);
-  for (const [leaf, cotangent] of cotangents) {
-    const before = leaf.grad;
-    leaf.grad = keep(before ? add(before, cotangent) : ownHandle(cotangent, handed));
-    before?.dispose();
+  try {
+    for (const [leaf, cotangent] of cotangents) {
+      const before = leaf.grad;
+      leaf.grad = keep(before ? add(before, cotangent) : ownHandle(cotangent, handed));
+      // A recorded sum still needs what it added.
+      if (leaf.grad.isLeaf) before?.dispose();
+    }
+  } finally {
+    for (const cotangent of new Set(cotangents.values())) {
+      if (!handed.has(cotangent) && !createGraph) cotangent.dispose();
+    }
+    if (!options.gradient && !createGraph) seed.dispose();
   }
-  for (const cotangent of new Set(cotangents.values())) {
-    if (!handed.has(cotangent) && !createGraph) cotangent.dispose();
-  }
-  if (!options.gradient && !createGraph) seed.dispose();
 }
 
 /** `cotangent` itself the first time it is asked for, another handle on its elements after that. */
@@ -62,9 +70,12 @@ export interface GradientOptions {
  * The gradients of `output` with respect to `inputs`, as `torch.autograd.grad` returns them; `.grad` stays untouched.
  *
  * @returns one tensor of each input's shape; zeros where `output` does not depend on the input
+ * @throws GraphError when an input does not require a gradient, and as `Tensor.backward`
  */
 export function gradients(output: Tensor, inputs: readonly Tensor[], options: GradientOptions = {}): Tensor[] {
   const createGraph = options.createGraph ?? false;
+  const frozen = inputs.findIndex((input) => !input.requiresGrad);
+  if (frozen >= 0) throw new GraphError(`gradients: input ${frozen} of shape ${formatShape(inputs[frozen].shape)} does not require a gradient`);
   const seed = seedOf(output, options.gradient);
   const cotangents = sweep(output, seed, { wrt: inputs, createGraph, retainGraph: options.retainGraph ?? createGraph });
   const handed = new Set<Tensor>([seed]);
@@ -97,8 +108,11 @@ export function grad<A extends readonly unknown[]>(f: (...args: A) => Tensor, op
   const { argnums = 0 } = options;
   const positions = typeof argnums === "number" ? [argnums] : argnums;
   return (...args: A): Tensor | Tensor[] => {
+    for (const at of positions) {
+      if (!(args[at] instanceof Tensor)) throw new ArgumentError("grad", `argument ${at}`, "a tensor, as argnums says", describe(args[at]));
+    }
     const createGraph = isGradEnabled() && positions.some((at) => (args[at] as Tensor).requiresGrad);
-    const own = args.map((arg, at) => (positions.includes(at) ? tracked(arg as Tensor) : arg)) as unknown as A;
+    const own = args.map((arg, at) => (positions.includes(at) ? variable(arg as Tensor) : arg)) as unknown as A;
     const result = enableGrad(() => f(...own));
     const wrt = positions.map((at) => own[at] as Tensor);
     const found = result.requiresGrad ? gradients(result, wrt, { createGraph }) : wrt.map((x) => full(x.shape, 0, { dtype: x.dtype, device: x.device }));
@@ -106,9 +120,9 @@ export function grad<A extends readonly unknown[]>(f: (...args: A) => Tensor, op
   };
 }
 
-function tracked(x: Tensor): Tensor {
-  if (x.requiresGrad) return x;
-  const leaf = x.detach();
-  leaf.requiresGrad = true;
-  return leaf;
+/** A handle on `x` to differentiate by: of its own, since the same tensor may be passed twice. */
+function variable(x: Tensor): Tensor {
+  const own = alias(x);
+  own.requiresGrad = true;
+  return own;
 }

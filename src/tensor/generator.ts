@@ -27,31 +27,44 @@ export function nextStream(): { readonly seed: number; readonly stream: number }
   return key;
 }
 
-/** High and low halves of a 32 x 32 bit product. */
-function multiply(a: number, b: number): [high: number, low: number] {
+// Philox's multipliers and key steps; as signed integers, which V8 multiplies without a detour through doubles.
+const M0 = 0xd2511f53 | 0;
+const M1 = 0xcd9e8d57 | 0;
+const W0 = 0x9e3779b9 | 0;
+const W1 = 0xbb67ae85 | 0;
+
+/** High word of a 32 x 32 bit product. */
+function highProduct(a: number, b: number): number {
   const aLow = a & 0xffff;
   const aHigh = a >>> 16;
   const bLow = b & 0xffff;
   const bHigh = b >>> 16;
-  const low = aLow * bLow;
-  const middle = aHigh * bLow + (low >>> 16);
-  const cross = aLow * bHigh + (middle & 0xffff);
-  return [(aHigh * bHigh + Math.floor(middle / 65536) + (cross >>> 16)) >>> 0, Math.imul(a, b) >>> 0];
+  const middle = (Math.imul(aHigh, bLow) + (Math.imul(aLow, bLow) >>> 16)) | 0;
+  const cross = (Math.imul(aLow, bHigh) + (middle & 0xffff)) | 0;
+  return (Math.imul(aHigh, bHigh) + (middle >>> 16) + (cross >>> 16)) | 0;
 }
 
 /**
  * Philox 4x32-10: four random words of a counter under a key (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
  * Writes them into `out[0..3]`.
  */
-export function philox(counter: readonly [number, number, number, number], key: readonly [number, number], out: Uint32Array): void {
-  let [c0, c1, c2, c3] = counter;
-  let [k0, k1] = key;
+export function philox(counter: ArrayLike<number>, key: ArrayLike<number>, out: Uint32Array): void {
+  let c0 = counter[0] | 0;
+  let c1 = counter[1] | 0;
+  let c2 = counter[2] | 0;
+  let c3 = counter[3] | 0;
+  let k0 = key[0] | 0;
+  let k1 = key[1] | 0;
   for (let round = 0; round < 10; round++) {
-    const [high0, low0] = multiply(0xd2511f53, c0);
-    const [high1, low1] = multiply(0xcd9e8d57, c2);
-    [c0, c1, c2, c3] = [(high1 ^ c1 ^ k0) >>> 0, low1, (high0 ^ c3 ^ k1) >>> 0, low0];
-    k0 = (k0 + 0x9e3779b9) >>> 0;
-    k1 = (k1 + 0xbb67ae85) >>> 0;
+    const high0 = highProduct(M0, c0);
+    const high1 = highProduct(M1, c2);
+    const low0 = Math.imul(M0, c0);
+    c0 = high1 ^ c1 ^ k0;
+    c1 = Math.imul(M1, c2);
+    c2 = high0 ^ c3 ^ k1;
+    c3 = low0;
+    k0 = (k0 + W0) | 0;
+    k1 = (k1 + W1) | 0;
   }
   out[0] = c0;
   out[1] = c1;

@@ -51,8 +51,10 @@ export class Tensor {
   grad: Tensor | null = null;
   /** How it was computed; null for a leaf or when nothing was recorded. */
   node: TapeNode | null = null;
-  /** True when only the graph needs it any more: the sweep frees it as soon as it has been used. */
+  /** True when only graphs need it any more: the sweep that uses it last frees it. */
   ownedByTape = false;
+  /** How often recorded ops take it as an input that no sweep has freed. */
+  pendingUses = 0;
   #storage: Storage | null;
   #requiresGrad = false;
 
@@ -115,7 +117,7 @@ export class Tensor {
   }
 
   /** A copy of the elements in row-major order: Float32Array (f32), Float64Array (f64) or Int32Array (i32, bool). */
-  data(): Promise<TypedArray> {
+  async data(): Promise<TypedArray> {
     return this.storage.read();
   }
 
