@@ -31,12 +31,11 @@ export const dropout = defineOp("dropout", "x[*] -> y[*]", {
     const counter = Uint32Array.of(0, 0, stream, PURPOSE);
     const key = Uint32Array.of(seed, 0);
     const words = new Uint32Array(4);
-    for (let i = 0; i < y.length; i++) {
-      if (i % 4 === 0) {
-        counter[0] = i / 4;
-        philox(counter, key, words);
-      }
-      y[i] = x[i] * (words[i % 4] >= threshold ? scale : 0);
+    for (let start = 0; start < y.length; start += 4) {
+      counter[0] = start / 4;
+      philox(counter, key, words);
+      const end = Math.min(start + 4, y.length);
+      for (let i = start; i < end; i++) y[i] = x[i] * (words[i - start] >= threshold ? scale : 0);
     }
   },
   helpers: /* wgsl */ `
