@@ -56,9 +56,9 @@ function withScalars(spec: OpSpec, args: readonly unknown[]): unknown[] {
     if (typeof arg !== "number" || i >= rules.length) return arg;
     const rule = rules[i];
     const dtype = rule === "i32" || rule === "bool" ? rule : shared?.dtype ?? "f32";
-    if (!isFloat(dtype) && !Number.isInteger(arg)) {
-      throw new ArgumentError(spec.name, spec.signature.inputs[i].name, `an integer beside ${dtype} tensors`, String(arg));
-    }
+    const { name } = spec.signature.inputs[i];
+    if (dtype === "bool" && arg !== 0 && arg !== 1) throw new ArgumentError(spec.name, name, "0 or 1 in place of a bool tensor", String(arg));
+    if (dtype === "i32" && arg !== (arg | 0)) throw new ArgumentError(spec.name, name, "an integer of 32 bits in place of an i32 tensor", String(arg));
     return scalarLike({ dtype, device: some.device }, arg);
   });
 }

@@ -1,7 +1,8 @@
 import { ArgumentError } from "../tensor/errors.ts";
 import type { OpSpec } from "../tensor/op-spec.ts";
+import { describe } from "./describe.ts";
 
-/** The attributes of a call with defaults filled in. @throws ArgumentError on an unknown name or a number that is none */
+/** The attributes of a call with defaults filled in. @throws ArgumentError on an unknown name or a value of another kind than the default */
 export function completeAttrs(spec: OpSpec, given: Readonly<Record<string, unknown>> = {}): Readonly<Record<string, unknown>> {
   const known = Object.keys(spec.attrs);
   const unknown = Object.keys(given).find((name) => !known.includes(name));
@@ -11,11 +12,18 @@ export function completeAttrs(spec: OpSpec, given: Readonly<Record<string, unkno
   const values: Record<string, unknown> = {};
   for (const name of known) {
     const declared = spec.attrs[name];
-    const value = given[name] ?? ("default" in declared ? declared.default : declared[0]);
-    if (!("default" in declared) && (typeof value !== "number" || Number.isNaN(value))) {
-      throw new ArgumentError(spec.name, `attribute ${name}`, "a number", String(value));
-    }
+    const byDefault = "default" in declared ? declared.default : declared[0];
+    const value = given[name] ?? byDefault;
+    const expected = kindOf(byDefault);
+    if (expected && kindOf(value) !== expected) throw new ArgumentError(spec.name, `attribute ${name}`, expected, describe(value));
     values[name] = value;
   }
   return values;
+}
+
+/** What an attribute of this default has to be, in words; null where the op itself decides. */
+function kindOf(value: unknown): string | null {
+  if (Array.isArray(value)) return value.every(Number.isInteger) ? "a list of integers" : null;
+  if (typeof value === "number") return Number.isNaN(value) ? null : "a number";
+  return typeof value === "string" || typeof value === "boolean" ? `a ${typeof value}` : null;
 }

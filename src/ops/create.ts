@@ -1,9 +1,10 @@
 import { nextStream, philox } from "../tensor/generator.ts";
-import { type DType, isFloat, type TypedArray } from "../tensor/dtype.ts";
+import type { DType, TypedArray } from "../tensor/dtype.ts";
 import { ArgumentError } from "../tensor/errors.ts";
-import { formatShape, type Shape, sizeOf } from "../tensor/shape.ts";
+import { formatShape, isShape, type Shape, sizeOf } from "../tensor/shape.ts";
 import type { Device } from "../tensor/storage.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { describe } from "./describe.ts";
 import { defaultDevice, fill, fromArray } from "./device.ts";
 
 /** Numbers, nested to the depth of the tensor's rank. */
@@ -31,12 +32,12 @@ export function tensor(data: NestedNumbers | TypedArray, options: TensorOptions 
   const dtype = options.dtype ?? (typed ? dtypeOf(typed) : typeof flatFirst(data) === "boolean" ? "bool" : "f32");
   const values = typed ?? (data as NestedNumbers);
   const own = ArrayBuffer.isView(values) ? [values.length] : nestedShape(values);
-  const shape = options.shape ?? own;
+  const shape = options.shape ? legalShape("tensor", options.shape) : own;
   const flat = ArrayBuffer.isView(values) ? values : flatten(values, own);
   if (sizeOf(shape) !== flat.length) {
     throw new ArgumentError("tensor", "shape", `one of ${flat.length} elements`, `${formatShape(shape)} (${sizeOf(shape)})`);
   }
-  return made(convert(flat, dtype), shape, dtype, options);
+  return made(convert("tensor", flat, dtype), shape, dtype, options);
 }
 
 /** A tensor of zeros. */
@@ -48,28 +49,31 @@ export const ones = (shape: Shape, options: TensorOptions = {}): Tensor => full(
 /** A tensor of one value. */
 export function full(shape: Shape, value: number, options: TensorOptions = {}): Tensor {
   const dtype = options.dtype ?? "f32";
-  return made(fill(dtype, sizeOf(shape), value), shape, dtype, options);
+  const [element] = convert("full", [value], dtype);
+  return made(fill(dtype, sizeOf(legalShape("full", shape)), element), shape, dtype, options);
 }
 
-/** `start, start + step, …` below `end`; i32 by default. */
+/** `start, start + step, …` below `end`, or above it where `step` is negative; i32 when all three are integers, else f32. */
 export function arange(start: number, end: number, step = 1, options: TensorOptions = {}): Tensor {
   const length = Math.max(0, Math.ceil((end - start) / step));
-  if (!Number.isFinite(length)) throw new ArgumentError("arange", "step", "a number other than 0", String(step));
-  const dtype = options.dtype ?? "i32";
-  return made(convert(Float64Array.from({ length }, (_, i) => start + i * step), dtype), [length], dtype, options);
+  if (!Number.isFinite(length)) {
+    throw new ArgumentError("arange", "start, end and step", "finite numbers, and step not 0", `${start}, ${end} and ${step}`);
+  }
+  const dtype = options.dtype ?? ([start, end, step].every(Number.isInteger) ? "i32" : "f32");
+  return made(convert("arange", Float64Array.from({ length }, (_, i) => start + i * step), dtype), [length], dtype, options);
 }
 
 /** Uniform random numbers in [low, high), from the seeded counter-based generator (Philox 4x32-10): the same on every device. */
 export function rand(shape: Shape, options: TensorOptions & { readonly low?: number; readonly high?: number } = {}): Tensor {
   const { low = 0, high = 1, dtype = "f32" } = options;
-  const values = uniform(sizeOf(shape)).map((u) => low + (high - low) * u);
-  return made(convert(values, dtype), shape, dtype, options);
+  const values = uniform(sizeOf(legalShape("rand", shape))).map((u) => low + (high - low) * u);
+  return made(convert("rand", values, dtype), shape, dtype, options);
 }
 
 /** Normal random numbers of mean 0 and standard deviation `std` (Box-Muller over Philox): the same on every device. */
 export function randn(shape: Shape, options: TensorOptions & { readonly std?: number } = {}): Tensor {
   const { std = 1, dtype = "f32" } = options;
-  const length = sizeOf(shape);
+  const length = sizeOf(legalShape("randn", shape));
   const u = uniform(length + (length % 2));
   for (let i = 0; i < u.length; i += 2) {
     const radius = std * Math.sqrt(-2 * Math.log(1 - u[i]));
@@ -77,7 +81,7 @@ export function randn(shape: Shape, options: TensorOptions & { readonly std?: nu
     u[i] = radius * Math.cos(angle);
     u[i + 1] = radius * Math.sin(angle);
   }
-  return made(convert(u.subarray(0, length), dtype), shape, dtype, options);
+  return made(convert("randn", u.subarray(0, length), dtype), shape, dtype, options);
 }
 
 /** `length` uniform numbers of 24 random bits, from the next stream of the generator. */
@@ -132,9 +136,20 @@ function flatten(data: NestedNumbers, shape: Shape): Float64Array {
 
 const ragged = (got: string): ArgumentError => new ArgumentError("tensor", "data", "nested arrays of equal lengths", got);
 
-/** A copy in the array type of `dtype`; bool turns what is not 0 into 1. */
-function convert(data: TypedArray, dtype: DType): TypedArray {
+function legalShape(op: string, shape: Shape): Shape {
+  if (isShape(shape)) return shape;
+  throw new ArgumentError(op, "shape", "a list of integers from 0 on", Array.isArray(shape) ? `[${shape.join(", ")}]` : describe(shape));
+}
+
+/** A copy in the array type of `dtype`; bool turns what is not 0 into 1, i32 cuts off fractions. */
+function convert(op: string, data: ArrayLike<number>, dtype: DType): TypedArray {
   if (dtype === "f32") return Float32Array.from(data);
-  if (isFloat(dtype)) return Float64Array.from(data);
-  return dtype === "bool" ? Int32Array.from(data, (v) => (v === 0 ? 0 : 1)) : Int32Array.from(data);
+  if (dtype === "f64") return Float64Array.from(data);
+  if (dtype === "bool") return Int32Array.from(data, (v) => (v === 0 ? 0 : 1));
+  if (dtype !== "i32") throw new ArgumentError(op, "dtype", '"f32", "f64", "i32" or "bool"', `"${String(dtype)}"`);
+  return Int32Array.from(data, (v) => {
+    const whole = Math.trunc(v);
+    if (whole === (whole | 0)) return whole;
+    throw new ArgumentError(op, "every i32 element", "from -2147483648 to 2147483647", String(v));
+  });
 }

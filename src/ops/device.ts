@@ -1,6 +1,6 @@
 import { type CpuPath, runOnCpu } from "../cpu/run-reference.ts";
 import { CpuStorage } from "../tensor/cpu-storage.ts";
-import { type DType, isFloat, type TypedArray } from "../tensor/dtype.ts";
+import { allocate, type DType, type TypedArray } from "../tensor/dtype.ts";
 import { ArgumentError, DeviceError } from "../tensor/errors.ts";
 import { keep } from "../tensor/scope.ts";
 import type { Device } from "../tensor/storage.ts";
@@ -75,8 +75,4 @@ export function fromArray(data: TypedArray, shape: readonly number[], dtype: DTy
 }
 
 /** A typed array of one value. */
-export function fill(dtype: DType, length: number, value: number): TypedArray {
-  if (dtype === "f32") return new Float32Array(length).fill(value);
-  if (isFloat(dtype)) return new Float64Array(length).fill(value);
-  return new Int32Array(length).fill(value);
-}
+export const fill = (dtype: DType, length: number, value: number): TypedArray => allocate(dtype, length).fill(value);

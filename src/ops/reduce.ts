@@ -19,7 +19,7 @@ export interface Reduction {
 /** The axes of a reduction as a sorted list without repeats. Calls `fail` for one out of range. */
 export function reducedAxes(shape: Shape, { axes }: Pick<Reduction, "axes">, fail: (why: string) => never): number[] {
   if (axes === null) return shape.map((_, axis) => axis);
-  const list = (typeof axes === "number" ? [axes] : axes).map((axis) => resolveAxis(axis, shape.length) ?? fail(`axis ${axis} is out of range for ${shape.length} axes`));
+  const list = (Array.isArray(axes) ? axes : [axes]).map((axis) => resolveAxis(axis, shape.length) ?? fail(`axis ${axis} is out of range for ${shape.length} axes`));
   return [...new Set(list)].sort((a, b) => a - b);
 }
 

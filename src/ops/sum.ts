@@ -1,4 +1,4 @@
-import { broadcastShapes, broadcastStrides, sameShape, type Shape } from "../tensor/shape.ts";
+import { broadcastShapes, broadcastStrides, isShape, sameShape, type Shape } from "../tensor/shape.ts";
 import { stridedOffset } from "../tensor/strided.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { defineOp } from "./define-op.ts";
@@ -41,7 +41,7 @@ export const expand = defineOp("expand", "x[...]:any -> y[...]:any", {
   attrs: { shape: { default: [] as Shape } },
   shape({ x }, { shape }, fail) {
     const common = broadcastShapes(x, shape);
-    return common && sameShape(common, shape) ? shape : fail(`${x.join("×") || "a scalar"} does not expand to ${shape.join("×") || "a scalar"}`);
+    return common && isShape(shape) && sameShape(common, shape) ? shape : fail(`${x.join("×") || "a scalar"} does not expand to ${shape.join("×") || "a scalar"}`);
   },
   params: ({ x }, _attrs, y) => ({ rank: y.length, sizes: y, strides: broadcastStrides(x, y) }),
   reference({ x }, y, _dims, _attrs, { sizes, strides }) {

@@ -1,3 +1,5 @@
+import { PolargradError } from "./errors.ts";
+
 /** Element types. `f32` computes, `f64` checks (CPU only), `i32` holds ids, `bool` is the result of a comparison. */
 export type DType = "f32" | "f64" | "i32" | "bool";
 
@@ -7,11 +9,15 @@ export type TypedArray = Float32Array | Float64Array | Int32Array;
 /** True for the dtypes that carry gradients. */
 export const isFloat = (dtype: DType): boolean => dtype === "f32" || dtype === "f64";
 
-/** A zeroed array of `length` elements of `dtype`. */
+/** A zeroed array of `length` elements of `dtype`. @throws PolargradError where there is no room for it */
 export function allocate(dtype: DType, length: number): TypedArray {
-  if (dtype === "f32") return new Float32Array(length);
-  if (dtype === "f64") return new Float64Array(length);
-  return new Int32Array(length);
+  try {
+    if (dtype === "f32") return new Float32Array(length);
+    if (dtype === "f64") return new Float64Array(length);
+    return new Int32Array(length);
+  } catch (cause) {
+    throw new PolargradError(`the CPU has no memory for ${length} elements of ${dtype}; use a smaller shape`, { cause });
+  }
 }
 
 /** Bytes of one element. */

@@ -20,11 +20,12 @@ export class Parameter extends Tensor {
     return this.#version;
   }
 
-  /** Take the value (and device) of a tensor of the same shape. The tensor stays usable. */
+  /** Take the value (and device) of a tensor of the same shape and dtype. The tensor stays usable. */
   assign(value: Tensor): void {
     if (!sameShape(this.shape, value.shape)) {
       throw new PolargradError(`assign: the parameter is ${formatShape(this.shape)}, the value ${formatShape(value.shape)}`);
     }
+    if (this.dtype !== value.dtype) throw new PolargradError(`assign: the parameter is ${this.dtype}, the value ${value.dtype}; cast it first`);
     this.replaceStorage(value.storage);
     this.#version++;
   }
