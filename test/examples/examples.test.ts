@@ -10,7 +10,7 @@ if (!runsTypeScript) console.warn(`not run on Node ${process.version}: the examp
 
 const EXPECTED: Readonly<Record<string, { readonly args: readonly string[]; readonly prints: RegExp }>> = {
   "angle-and-strength.ts": { args: ["2"], prints: /\n {3}2 {2}\d\.\d{4} .*█/ },
-  "custom-op.ts": { args: [], prints: /wrong[^]*BROKEN: wrongSoftplus: has a wrong gradient/ },
+  "custom-op.ts": { args: [], prints: /BROKEN: wrongSoftplus: has a wrong gradient/ },
   "gradients.ts": { args: [], prints: /gradcheck of x·sin\(x\): true/ },
 };
 

@@ -26,7 +26,7 @@ describe("AdamW", () => {
     const seen: number[][] = [[], []];
     for (let step = 0; step < 4; step++) {
       const before = await p.data();
-      before.forEach((value, i) => seen[i].push(2 * value));
+      for (const [i, value] of before.entries()) seen[i].push(2 * value);
       sum(mul(p, p)).backward();
       optimizer.step();
       optimizer.zeroGrad();

@@ -21,7 +21,7 @@ describe("schedules", () => {
     ["constant_with_warmup", [0, 0.5, 1, 1, 1, 1, 1]],
     ["constant", [1, 1, 1, 1, 1, 1, 1]],
   ] as const)("%s follows transformers", (name, expected) => {
-    rates(name, 7, { numWarmupSteps: 2, numTrainingSteps: 6 }).forEach((rate, i) => expect(rate).toBeCloseTo(expected[i], 12));
+    for (const [i, rate] of rates(name, 7, { numWarmupSteps: 2, numTrainingSteps: 6 }).entries()) expect(rate).toBeCloseTo(expected[i], 12);
   });
 
   it("scales every group's own rate", () => {
