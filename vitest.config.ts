@@ -20,7 +20,7 @@ export default defineConfig({
           name: "gpu",
           include: ON_GPU,
           globalSetup: ["test/driver.ts"],
-          env: { POLARGRAD_GUARD: "1" },
+          env: { POLARGRAD_GUARD: "1", POLARGRAD_VALIDATE: "1" },
           testTimeout: 60_000,
         },
       },

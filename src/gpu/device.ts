@@ -1,5 +1,6 @@
 import { DeviceError } from "../tensor/errors.ts";
 import { BufferPool } from "./buffer-pool.ts";
+import { Collector } from "./collector.ts";
 import { env } from "./env.ts";
 import { GpuDeviceLostError } from "./errors.ts";
 import { DeviceHealth } from "./health.ts";
@@ -26,13 +27,15 @@ export class Gpu {
   readonly stream: CommandStream;
   readonly pool: BufferPool;
   readonly ledger: Ledger;
+  readonly collector: Collector;
   readonly #health: DeviceHealth;
 
-  constructor(device: GPUDevice, profile: GpuProfile, budgetBytes: number) {
+  constructor(device: GPUDevice, profile: GpuProfile, budgetBytes: number, collect: (() => void) | null) {
     this.device = device;
     this.profile = profile;
     this.#health = new DeviceHealth(device);
     this.ledger = new Ledger(budgetBytes);
+    this.collector = new Collector(this.ledger, collect);
     this.stream = new CommandStream(device, this.#health, new Waiter(profile.isSoftware));
     this.pool = new BufferPool(device, this.#health, this.stream, this.ledger);
   }
@@ -40,6 +43,11 @@ export class Gpu {
   /** False after a loss, a refused command stream or `close`: `openGpu` then opens a new device. */
   get healthy(): boolean {
     return this.#health.error === null;
+  }
+
+  /** Throws the error that ended this device, if one did. */
+  check(): void {
+    this.#health.check();
   }
 
   /**
@@ -103,7 +111,7 @@ async function reuseOrOpen({ allowSoftware = false, budgetBytes }: OpenGpuOption
   const device = await adapter.requestDevice(deviceDescriptor(adapter, minimal));
   openDevices.add(device);
   void device.lost.then(() => openDevices.delete(device));
-  current = new Gpu(device, profileOf(device, adapter.info), budgetBytes ?? 0.8 * (await machineMemory()));
+  current = new Gpu(device, profileOf(device, adapter.info), budgetBytes ?? 0.8 * (await machineMemory()), await garbageCollection());
   return current;
 }
 
@@ -196,4 +204,14 @@ async function machineMemory(): Promise<number> {
   if (typeof process === "undefined") return UNKNOWN_MEMORY;
   const { totalmem } = await import("node:os");
   return Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY);
+}
+
+/** Node's full garbage collection, which has to be asked of V8 by flag; null in a browser. */
+async function garbageCollection(): Promise<(() => void) | null> {
+  if (typeof process === "undefined") return null;
+  const [v8, vm] = await Promise.all([import("node:v8"), import("node:vm")]);
+  v8.setFlagsFromString("--expose-gc");
+  const collect: unknown = vm.runInNewContext("gc");
+  v8.setFlagsFromString("--no-expose-gc");
+  return typeof collect === "function" ? () => void collect() : null;
 }

@@ -44,7 +44,7 @@ export class GpuMemoryError extends PolargradError implements MemoryState {
     super(
       `GPU memory: ${why} ${formatBytes(asked)} for ${label}: ${formatBytes(state.live)} live, ` +
         `peak ${formatBytes(state.peak)}, budget ${formatBytes(state.budget)}; largest: ${list || "none"}. ` +
-        "Use a smaller batch or activation checkpointing, or open the GPU with a larger budgetBytes.",
+        "Use a smaller batch or activation checkpointing, run each step inside tidy(), or open the GPU with a larger budgetBytes.",
     );
     this.asked = asked;
     this.live = state.live;
@@ -100,7 +100,7 @@ export class GpuDeviceLostError extends PolargradError {
         : `The GPU device was lost (${reason}${detail && `: ${detail}`})`;
     super(
       `${what}, and what its buffers held is gone; ` +
-        "call openGpu() again and rebuild the tensors from saved values.",
+        'call init({ device: "webgpu" }) again and rebuild the tensors from saved values.',
     );
     this.reason = reason;
   }

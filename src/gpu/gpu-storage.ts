@@ -52,6 +52,7 @@ export class GpuStorage implements Storage {
   /** A copy of the elements. Rejects with `GpuDeviceLostError` or `GpuValidationError`; never zeros. */
   async read(): Promise<TypedArray> {
     const bytes = await this.gpu.stream.read(this.buffer);
+    await this.gpu.collector.visit();
     return this.dtype === "f32" ? new Float32Array(bytes) : new Int32Array(bytes);
   }
 

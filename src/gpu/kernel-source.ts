@@ -1,4 +1,5 @@
 import type { DType } from "../tensor/dtype.ts";
+import { ArgumentError } from "../tensor/errors.ts";
 import type { OpSpec, Params } from "../tensor/op-spec.ts";
 import type { KernelSource } from "./kernel.ts";
 
@@ -118,7 +119,7 @@ export function uniformWords(
 ): Uint32Array {
   const lists = listNames(params).flatMap((name) => {
     const list = params[name] as readonly number[];
-    if (list.length > 8) throw new RangeError(`${spec.name}: tensors of more than 8 axes do not run on webgpu`);
+    if (list.length > 8) throw new ArgumentError(spec.name, "every tensor", "of at most 8 axes on webgpu", `one of ${list.length}`);
     return [...list, ...new Array<number>(8 - list.length).fill(0)];
   });
   const numbers = Object.values(params).filter(isNumber);

@@ -1,8 +1,8 @@
 import type { DType } from "../tensor/dtype.ts";
-import { PolargradError } from "../tensor/errors.ts";
+import { ArgumentError, DeviceError, PolargradError } from "../tensor/errors.ts";
 import type { OpPlan } from "../tensor/op-plan.ts";
 import type { KernelPlan, OpSpec } from "../tensor/op-spec.ts";
-import { broadcastStrides, type Shape, sizeOf } from "../tensor/shape.ts";
+import { broadcastStrides, formatShape, type Shape, sizeOf } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { GpuBuffer } from "./buffer.ts";
 import type { Gpu } from "./device.ts";
@@ -76,8 +76,16 @@ function linearGrid(count: number): [number, number, number] {
   return [x, Math.ceil(groups / x), 1];
 }
 
+/** The buffer of an input, which has to be on the GPU that is open now. */
+function bufferOn(gpu: Gpu, input: Tensor, op: string): GpuBuffer {
+  const { gpu: own, buffer } = input.storage as GpuStorage;
+  if (own === gpu) return buffer;
+  own.check();
+  throw new DeviceError(`${op}: a tensor of shape ${formatShape(input.shape)} is on another GPU than the one that is open now`);
+}
+
 function operandOf(gpu: Gpu, spec: OpSpec, input: Tensor, i: number, batch: Shape): Operand {
-  const { buffer } = input.storage as GpuStorage;
+  const buffer = bufferOn(gpu, input, spec.name);
   const { dims } = spec.signature.inputs[i];
   const fits: Operand = { buffer, access: "full", inner: 1, length: 1 };
   if (!dims?.some((dim) => dim.kind === "batch")) return fits;
@@ -123,7 +131,7 @@ struct Dims { sizes: array<vec4<u32>, 2>, strides: array<vec4<u32>, 2>, rank: u3
 
 /** The elements of `input` with its batch axes `own` repeated to `batch`, `row` elements each. */
 function expandBatch(gpu: Gpu, input: Tensor, own: Shape, batch: Shape, row: number): GpuStorage {
-  if (batch.length > 8) throw new RangeError("tensors of more than 8 axes do not broadcast on webgpu");
+  if (batch.length > 8) throw new ArgumentError(EXPAND.label, "a broadcast", "of at most 8 axes on webgpu", String(batch.length));
   const count = sizeOf(batch) * row;
   const out = GpuStorage.allocate(gpu, input.dtype, count, EXPAND.label);
   if (count === 0) return out;

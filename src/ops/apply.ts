@@ -57,8 +57,10 @@ function withScalars(spec: OpSpec, args: readonly unknown[]): unknown[] {
     const rule = rules[i];
     const dtype = rule === "i32" || rule === "bool" ? rule : shared?.dtype ?? "f32";
     const { name } = spec.signature.inputs[i];
-    if (dtype === "bool" && arg !== 0 && arg !== 1) throw new ArgumentError(spec.name, name, "0 or 1 in place of a bool tensor", String(arg));
-    if (dtype === "i32" && arg !== (arg | 0)) throw new ArgumentError(spec.name, name, "an integer of 32 bits in place of an i32 tensor", String(arg));
+    if (dtype === "bool" && arg !== 0 && arg !== 1) throw new ArgumentError(spec.name, name, "0 or 1 beside bool tensors", String(arg));
+    if (dtype === "i32" && arg !== (arg | 0)) {
+      throw new ArgumentError(spec.name, name, "an integer beside i32 tensors", String(arg), "i32 goes from -2147483648 to 2147483647");
+    }
     return scalarLike({ dtype, device: some.device }, arg);
   });
 }

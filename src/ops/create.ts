@@ -41,16 +41,18 @@ export function tensor(data: NestedNumbers | TypedArray, options: TensorOptions 
 }
 
 /** A tensor of zeros. */
-export const zeros = (shape: Shape, options: TensorOptions = {}): Tensor => full(shape, 0, options);
+export const zeros = (shape: Shape, options: TensorOptions = {}): Tensor => filled("zeros", shape, 0, options);
 
 /** A tensor of ones. */
-export const ones = (shape: Shape, options: TensorOptions = {}): Tensor => full(shape, 1, options);
+export const ones = (shape: Shape, options: TensorOptions = {}): Tensor => filled("ones", shape, 1, options);
 
 /** A tensor of one value. */
-export function full(shape: Shape, value: number, options: TensorOptions = {}): Tensor {
+export const full = (shape: Shape, value: number, options: TensorOptions = {}): Tensor => filled("full", shape, value, options);
+
+function filled(op: string, shape: Shape, value: number, options: TensorOptions): Tensor {
   const dtype = options.dtype ?? "f32";
-  const [element] = convert("full", [value], dtype);
-  return made(fill(dtype, sizeOf(legalShape("full", shape)), element), shape, dtype, options);
+  const [element] = convert(op, [value], dtype);
+  return made(fill(dtype, sizeOf(legalShape(op, shape)), element), shape, dtype, options);
 }
 
 /** `start, start + step, …` below `end`, or above it where `step` is negative; i32 when all three are integers, else f32. */

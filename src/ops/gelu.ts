@@ -41,4 +41,5 @@ fn gate(x: V) -> V {
         : erf(mul(x, ROOT_HALF));
     return mul(mul(x, 0.5), add(gate, 1));
   },
+  draw: (draw) => ({ shapes: { x: draw.shape() }, attrs: { approximate: draw.pick(["none", "tanh"]) } }),
 });

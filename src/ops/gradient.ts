@@ -101,6 +101,7 @@ export interface GradOptions<N extends number | readonly number[]> {
  * already requires a gradient, the result is differentiable.
  *
  * @param f from tensors (and anything else) to a tensor of one element
+ * @throws ArgumentError when an argument that `argnums` names is no tensor
  */
 export function grad<A extends readonly unknown[]>(f: (...args: A) => Tensor, options?: GradOptions<number>): (...args: A) => Tensor;
 export function grad<A extends readonly unknown[]>(f: (...args: A) => Tensor, options: GradOptions<readonly number[]>): (...args: A) => Tensor[];

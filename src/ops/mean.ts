@@ -11,6 +11,7 @@ import {
   reductionAttrs,
   reductionHelpers,
   reductionParams,
+  totalOf,
 } from "./reduce.ts";
 
 /** Mean over `axes` (all by default); the mean of nothing is NaN. */
@@ -28,11 +29,7 @@ export const mean = defineOp("mean", "x[...] -> y[...]", {
     }
   },
   helpers: reductionHelpers,
-  wgsl: /* wgsl */ `
-    let base = kept_offset(i);
-    var total = 0.0;
-    for (var j = 0u; j < dims.reduced; j++) { total += x[base + reduced_offset(j)]; }
-    y[i] = total / f32(dims.reduced);`,
+  wgsl: `${totalOf("value")} y[i] = total / f32(dims.reduced);`,
   vjp: ({ x }, dy, attrs) => ({
     x: (): Tensor => expand(keepReduced(mul(dy, dy.size / x.size), x.shape, attrs), { shape: x.shape }),
   }),

@@ -14,6 +14,7 @@ import {
   reductionAttrs,
   reductionHelpers,
   reductionParams,
+  totalOf,
 } from "./reduce.ts";
 
 /**
@@ -33,14 +34,7 @@ export const norm = defineOp("norm", "x[...] -> y[...]", {
     }
   },
   helpers: reductionHelpers,
-  wgsl: /* wgsl */ `
-    let base = kept_offset(i);
-    var total = 0.0;
-    for (var j = 0u; j < dims.reduced; j++) {
-      let value = x[base + reduced_offset(j)];
-      total += value * value;
-    }
-    y[i] = sqrt(total);`,
+  wgsl: `${totalOf("value * value")} y[i] = sqrt(total);`,
   vjp: ({ x }, dy, attrs, y) => ({
     x: (): Tensor => {
       // A zero vector divided by 1 stays 0, where 0 / 0 would be NaN.

@@ -82,6 +82,20 @@ fn reduced_offset(j: u32) -> u32 {
   return at;
 }`;
 
+/** WGSL: `total`, the sum of `term` (of `value`) over what output `i` reduces; with `reductionHelpers`. */
+export const totalOf = (term: string): string => /* wgsl */ `
+    let base = kept_offset(i);
+    var total = 0.0;
+    // Sums of sums: a single f32 that runs over millions of terms loses the small ones.
+    for (var start = 0u; start < dims.reduced; start += 256u) {
+      var part = 0.0;
+      for (var j = start; j < min(start + 256u, dims.reduced); j++) {
+        let value = x[base + reduced_offset(j)];
+        part += ${term};
+      }
+      total += part;
+    }`;
+
 /** Random shapes and axes for the laws. `minSize` 1 for reductions without a value for nothing (max). */
 export function drawReduction(draw: Draw, minSize = 0): DrawnCall {
   const x = draw.shape(4).map((d) => Math.max(d, minSize));

@@ -2,7 +2,7 @@ import { broadcastShapes, broadcastStrides, isShape, sameShape, type Shape } fro
 import { stridedOffset } from "../tensor/strided.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { defineOp } from "./define-op.ts";
-import { drawReduction, reducedShape, reductionAttrs, reductionHelpers, reductionParams } from "./reduce.ts";
+import { drawReduction, reducedShape, reductionAttrs, reductionHelpers, reductionParams, totalOf } from "./reduce.ts";
 import { reshape } from "./reshape.ts";
 
 /** Sum over `axes` (all by default); the sum of nothing is 0. */
@@ -20,11 +20,7 @@ export const sum = defineOp("sum", "x[...] -> y[...]", {
     }
   },
   helpers: reductionHelpers,
-  wgsl: /* wgsl */ `
-    let base = kept_offset(i);
-    var total = 0.0;
-    for (var j = 0u; j < dims.reduced; j++) { total += x[base + reduced_offset(j)]; }
-    y[i] = total;`,
+  wgsl: `${totalOf("value")} y[i] = total;`,
   vjp: ({ x }, dy, attrs) => ({
     x: (): Tensor => expand(reshape(dy, { shape: reducedShape(x.shape, { ...attrs, keepDims: true }, outOfRange) }), { shape: x.shape }),
   }),

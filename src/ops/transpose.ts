@@ -14,7 +14,8 @@ function permutation(rank: number, axes: Axes, fail: (why: string) => never): nu
     if (rank < 2) return fail(`swapping the last two axes needs at least 2, x has ${rank}`);
     return [...Array.from({ length: rank - 2 }, (_, axis) => axis), rank - 1, rank - 2];
   }
-  const order = axes.map(
+  if (!Array.isArray(axes)) return fail("axes must be a list of axes");
+  const order = (axes as readonly number[]).map(
     (axis) => resolveAxis(axis, rank) ?? fail(`axis ${axis} is out of range for ${rank} axes`),
   );
   if (order.length === rank && new Set(order).size === rank) return order;

@@ -1,3 +1,4 @@
+import { isFloat } from "./dtype.ts";
 import { PolargradError } from "./errors.ts";
 import { keep } from "./scope.ts";
 import { formatShape, sameShape } from "./shape.ts";
@@ -20,12 +21,12 @@ export class Parameter extends Tensor {
     return this.#version;
   }
 
-  /** Take the value (and device) of a tensor of the same shape and dtype. The tensor stays usable. */
+  /** Take the value, device and float dtype of a tensor of the same shape. The tensor stays usable. */
   assign(value: Tensor): void {
     if (!sameShape(this.shape, value.shape)) {
       throw new PolargradError(`assign: the parameter is ${formatShape(this.shape)}, the value ${formatShape(value.shape)}`);
     }
-    if (this.dtype !== value.dtype) throw new PolargradError(`assign: the parameter is ${this.dtype}, the value ${value.dtype}; cast it first`);
+    if (isFloat(this.dtype) !== isFloat(value.dtype)) throw new PolargradError(`assign: the parameter is ${this.dtype}, the value ${value.dtype}; cast it first`);
     this.replaceStorage(value.storage);
     this.#version++;
   }

@@ -5,7 +5,7 @@ export type Shape = readonly number[];
 export const sizeOf = (shape: Shape): number => shape.reduce((a, b) => a * b, 1);
 
 /** True for a list of sizes: integers from 0 on. */
-export const isShape = (value: unknown): value is Shape => Array.isArray(value) && value.every((d) => Number.isSafeInteger(d) && d >= 0);
+export const isShape = (value: unknown): boolean => Array.isArray(value) && value.every((d) => Number.isSafeInteger(d) && d >= 0);
 
 /** Row-major strides in elements. */
 export function stridesOf(shape: Shape): number[] {

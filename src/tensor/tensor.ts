@@ -47,7 +47,10 @@ export class Tensor {
   /** Increases with every tensor made: inputs of an op have smaller ids than its output. */
   readonly id: number = ++created;
   readonly shape: Shape;
-  /** The gradient that `backward()` accumulated into this leaf, of the same shape; null before. */
+  /**
+   * The gradient that `backward()` accumulated into this leaf, of the same shape; null before. The next `backward()` puts a new
+   * tensor here and disposes of this one: `detach()` it to keep it.
+   */
   grad: Tensor | null = null;
   /** How it was computed; null for a leaf or when nothing was recorded. */
   node: TapeNode | null = null;

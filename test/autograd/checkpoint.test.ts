@@ -102,6 +102,13 @@ describe("checkpoint", () => {
     expect(values(x.grad)).toEqual([1, 1]);
   });
 
+  it("counts a captured tensor and one computed from it once each", () => {
+    const x = leaf([1, 2]);
+    const h = mul(x, x);
+    sum(checkpoint(() => mul(x, h))).backward();
+    expect(values(x.grad)).toEqual([3, 12]);
+  });
+
   it("passes arguments that are no tensors", () => {
     const x = leaf([1, 2]);
     sum(checkpoint((a: Tensor, factor: number) => mul(a, factor), x, 3)).backward();

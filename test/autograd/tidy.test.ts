@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import { add, checkpoint, gradients, mul, sum, tensor, tidy } from "../../src/ops/index.ts";
+import { add, checkpoint, defineOp, gradients, mul, sum, tensor, tidy } from "../../src/ops/index.ts";
 import { liveCpuStorages } from "../../src/tensor/cpu-storage.ts";
 import { Parameter } from "../../src/tensor/parameter.ts";
 import { keep } from "../../src/tensor/scope.ts";
@@ -47,6 +47,33 @@ describe("tidy", () => {
     expect([...(x.grad?.dataSync() ?? [])]).toEqual([3, 12, 27]);
   });
 
+  it("keeps what two returned graphs share until both were used", () => {
+    const [a, b] = tidy(() => {
+      const c = tensor([1, 1, 2]);
+      const shared = mul(x, c);
+      return [sum(mul(shared, c)), sum(mul(mul(x, c), shared.detach()))];
+    });
+    a.backward();
+    b.backward();
+    expect([...(x.grad?.dataSync() ?? [])]).toEqual([2, 3, 16]);
+    a.dispose();
+    b.dispose();
+    expect(added()).toBe(1);
+  });
+
+  it("keeps a value that another graph takes as a constant", () => {
+    const w = tensor([1, 1, 1], { requiresGrad: true });
+    const [a, b] = tidy(() => {
+      const h = mul(x, x);
+      return [sum(mul(h, 2)), sum(mul(h, w))];
+    });
+    a.backward();
+    const [dw] = gradients(b, [w]);
+    expect([...dw.dataSync()]).toEqual([1, 4, 9]);
+    for (const t of [a, b, dw, w]) t.dispose();
+    expect(added()).toBe(1);
+  });
+
   it("leaves a training step's count constant", () => {
     const w = new Parameter(tensor([1, 1, 1]));
     const step = (): void =>
@@ -88,6 +115,23 @@ describe("tidy", () => {
       }),
     ).toThrow("assigned after");
     expect(liveCpuStorages()).toBe(held);
+  });
+
+  it("frees what a sweep had in flight when a gradient throws", () => {
+    const failing = defineOp("failing", "x[*] -> y[*]", {
+      reference: ({ x: from }, y) => y.set(from),
+      vjp: () => ({
+        x: () => {
+          throw new Error("no memory");
+        },
+      }),
+    });
+    const loss = tidy(() => add(sum(mul(x, 2)), sum(mul(failing(mul(x, 3)), mul(x, x)))));
+    expect(() => tidy(() => loss.backward())).toThrow("no memory");
+    expect(x.grad).toBeNull();
+    const held = added();
+    expect(() => tidy(() => sum(mul(failing(x), mul(x, x))).backward())).toThrow("no memory");
+    expect(added()).toBe(held);
   });
 
   it("frees the sweep of second derivatives", () => {

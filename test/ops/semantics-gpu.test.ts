@@ -6,16 +6,26 @@ import {
   ema,
   emaSquare,
   equal,
+  expand,
   less,
+  matmul,
+  mean,
+  mul,
+  norm,
   ones,
   rand,
   sin,
+  sum,
   tanh,
   tensor,
+  tidy,
   where,
 } from "../../src/ops/index.ts";
-import { closeDevice, openDevice } from "../../src/ops/init.ts";
+import type { Gpu } from "../../src/gpu/device.ts";
+import { GpuMemoryError } from "../../src/gpu/errors.ts";
+import { closeDevice, currentGpu, openDevice } from "../../src/ops/init.ts";
 import { to } from "../../src/ops/to.ts";
+import type { Tensor } from "../../src/tensor/tensor.ts";
 import { useTestDriver } from "../driver.ts";
 import { checkSpecialCase, SPECIAL_CASES } from "./special-values.ts";
 
@@ -105,5 +115,65 @@ describe("precision on the GPU", () => {
         (attrs.lr * (m[i] / 0.1)) / (Math.sqrt(v[i] / 0.001) + attrs.eps);
       expect(Math.abs(value / exact - 1)).toBeLessThan(2.5e-7);
     });
+  });
+});
+
+describe("large tensors on the GPU", () => {
+  it("keep the small terms of a long sum", async () => {
+    const x = ones([2 ** 22], gpu);
+    expect(await mean(mul(x, 0.1)).item()).toBeCloseTo(0.1, 4);
+    expect((await norm(mul(x, 0.1)).item()) / 204.8).toBeCloseTo(1, 3);
+  });
+
+  it("reach beyond 65535 workgroups", async () => {
+    const rows = 65536 * 64 + 3;
+    const y = sum(expand(tensor([1, 2], { shape: [1, 2], ...gpu }), { shape: [rows, 2] }), { axes: 1 });
+    expect((await y.data()).every((value) => value === 3)).toBe(true);
+  });
+
+  it("name the limit where they do not fit", () => {
+    const limit = currentGpu()?.profile.limits.maxStorageBufferBindingSize ?? 0;
+    expect(() => expand(ones([1], gpu), { shape: [limit / 4 + 1] })).toThrow(/expand: \d+ is over .*maxStorageBufferBindingSize/);
+  });
+});
+
+describe("a tensor of a closed GPU", () => {
+  it("is refused by name and leaves the open one healthy", async () => {
+    const old = ones([4], gpu);
+    await closeDevice();
+    await openDevice("webgpu");
+    expect(() => mul(old, ones([4], gpu))).toThrow("what its buffers held is gone");
+    expect(await sum(ones([4], gpu)).item()).toBe(4);
+  });
+});
+
+describe("a step that runs out of GPU memory", () => {
+  it("leaves nothing behind, at whichever allocation it fails", async () => {
+    const x = Object.assign(ones([64, 64], gpu), { requiresGrad: true });
+    const { pool, ledger } = currentGpu() as Gpu;
+    const step = (): void => tidy(() => sum(tanh(mul(matmul(x, x), ones([64, 1], gpu)))).backward());
+    step();
+    x.grad?.dispose();
+    const { live } = pool.counts;
+    const { budget } = ledger;
+    let refused = 0;
+    for (let room = 0; room < 300_000; room += 16_384) {
+      pool.trim();
+      x.grad = null;
+      ledger.budget = ledger.live + room;
+      try {
+        step();
+      } catch (error) {
+        expect(error).toBeInstanceOf(GpuMemoryError);
+        refused++;
+      }
+      (x.grad as Tensor | null)?.dispose();
+      expect(pool.counts.live).toBe(live);
+    }
+    ledger.budget = budget;
+    expect(refused).toBeGreaterThan(3);
+    x.grad = null;
+    step();
+    expect((await (x.grad as unknown as Tensor).data()).length).toBe(4096);
   });
 });

@@ -18,6 +18,7 @@ import {
   logicalOr,
   maximum,
   mul,
+  norm,
   ones,
   sum,
   tensor,
@@ -26,6 +27,7 @@ import {
 } from "../../src/ops/index.ts";
 import { erfOf } from "../../src/ops/erf.ts";
 import { philox } from "../../src/tensor/generator.ts";
+import type { Tensor } from "../../src/tensor/tensor.ts";
 import { checkSpecialCase, expectLike, SPECIAL_CASES } from "./special-values.ts";
 
 describe.each(["f32", "f64"] as const)("special values in %s are PyTorch's", (dtype) => {
@@ -240,5 +242,13 @@ describe("AdamW's arithmetic", () => {
 describe("numbers beside tensors", () => {
   it("work on either side", async () => {
     expect([...(await add(1, tensor([1, 2])).data())]).toEqual([2, 3]);
+  });
+});
+
+describe("norm", () => {
+  it("has the gradient 0 at the zero vector", () => {
+    const x = tensor([0, 0, 3, 4], { shape: [2, 2], requiresGrad: true });
+    sum(norm(x, { axes: 1 })).backward();
+    expect([...(x.grad as Tensor).dataSync()]).toEqual([0, 0, Math.fround(0.6), Math.fround(0.8)]);
   });
 });

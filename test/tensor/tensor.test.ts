@@ -1,5 +1,17 @@
 import { describe, expect, it } from "vitest";
-import { arange, full, mul, ones, tensor, zeros } from "../../src/ops/index.ts";
+import {
+  arange,
+  expand,
+  full,
+  less,
+  logicalAnd,
+  mul,
+  ones,
+  reshape,
+  sum,
+  tensor,
+  zeros,
+} from "../../src/ops/index.ts";
 import { CpuStorage, liveCpuStorages } from "../../src/tensor/cpu-storage.ts";
 import { ArgumentError, DisposedError, PolargradError } from "../../src/tensor/errors.ts";
 import { Parameter } from "../../src/tensor/parameter.ts";
@@ -70,6 +82,7 @@ describe("creation", () => {
     expect([...ones([2]).dataSync(), ...full([1], 5).dataSync()]).toEqual([1, 1, 5]);
     expect([...arange(0, 5, 2).dataSync()]).toEqual([0, 2, 4]);
     expect(arange(3, 1).size).toBe(0);
+    expect([...arange(0, 1, 0.25).dataSync()]).toEqual([0, 0.25, 0.5, 0.75]);
   });
 
   it("refuses ragged rows and shapes that do not fit", () => {
@@ -78,6 +91,38 @@ describe("creation", () => {
     expect(() => tensor([[1], 2])).toThrow(ArgumentError);
     expect(() => arange(0, 1, 0)).toThrow("step");
     expect(() => tensor([1], { device: "webgpu" })).toThrow("not open");
+  });
+
+  it.each([
+    ["zeros: shape must be a list of integers from 0 on, got [-1, 2]", () => zeros([-1, 2])],
+    ["ones: shape must be a list of integers from 0 on, got the number 3", () => ones(3 as never)],
+    ["tensor: shape must be a list of integers", () => tensor([1, 2, 3, 4], { shape: [-2, -2] })],
+    ["no memory for 1000000000000 elements", () => zeros([1e6, 1e6])],
+    ["i32 element must be from -2147483648 to 2147483647, got 2147483648", () => tensor([2 ** 31], { dtype: "i32" })],
+    ["i32 element must be from -2147483648 to 2147483647, got NaN", () => full([1], Number.NaN, { dtype: "i32" })],
+    ['tensor: dtype must be "f32", "f64", "i32" or "bool", got "f16"', () => tensor([1], { dtype: "f16" as never })],
+    ["expand: 3 does not expand to -1×3", () => expand(zeros([3]), { shape: [-1, 3] })],
+    ["sum: attribute keepDims must be a boolean, got a string", () => sum(zeros([3]), { keepDims: "no" as never })],
+    ["reshape: attribute shape must be a list of integers, got the number 3", () => reshape(zeros([3]), { shape: 3 as never })],
+    ["logicalAnd: b must be 0 or 1 beside bool tensors, got 5", () => logicalAnd(tensor([true]), 5)],
+    ["less: b must be an integer beside i32 tensors, got 4294967296", () => less(arange(0, 3), 2 ** 32)],
+  ])("refuses what makes no sense: %s", (message, make) => {
+    expect(make).toThrow(PolargradError);
+    expect(make).toThrow(message);
+  });
+
+  it("leaves an array that dataSync() gave out to its reader", () => {
+    const made = mul(ones([2000]), 3);
+    const held = made.detach().dataSync();
+    made.dispose();
+    for (let i = 0; i < 4; i++) mul(ones([2000]), i).dispose();
+    expect(held.every((value) => value === 3)).toBe(true);
+  });
+
+  it("rejects the read of a disposed tensor", async () => {
+    const gone = tensor([1]);
+    gone.dispose();
+    await expect(gone.data().catch((error: unknown) => String(error))).resolves.toMatch("was disposed");
   });
 });
 
@@ -91,6 +136,7 @@ describe("Parameter", () => {
     next.dispose();
     expect([...w.dataSync()]).toEqual([3, 4]);
     expect(() => w.assign(tensor([1]))).toThrow("the parameter is 2, the value 1");
+    expect(() => w.assign(tensor([1, 2], { dtype: "i32" }))).toThrow("the parameter is f32, the value i32");
   });
 
   it("releases what it held before", () => {

@@ -2,7 +2,6 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { add, mul, sum, tensor } from "../../src/ops/index.ts";
 import { record } from "../../src/autograd/index.ts";
-import { ArgumentError } from "../../src/tensor/errors.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
 import { gradcheck, GradcheckError, gradgradcheck, shapes, tensors } from "../../src/testing/index.ts";
 
