@@ -42,14 +42,14 @@ const camelCase = (flag: string): string =>
 
 /**
  * A message of the library with `cutoffLen` and `target_modules` as people typed them: `--cutoff_len`,
- * `--target_modules`.
+ * `--target_modules`. Names of tensors and paths, such as `base_model.model`, stay as they are.
  */
 export function inFlags(message: string, flags: Iterable<string>): string {
   let translated = message;
   for (const flag of flags) {
     if (!flag.includes("_")) continue;
     translated = translated.replace(
-      new RegExp(`(?<![\\w-])(?:${camelCase(flag)}|${flag})(?!\\w)`, "g"),
+      new RegExp(`(?<![\\w./-])(?:${camelCase(flag)}|${flag})(?![\\w/]|\\.\\w)`, "g"),
       `--${flag}`,
     );
   }

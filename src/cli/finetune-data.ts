@@ -1,3 +1,4 @@
+import { lstatSync } from "node:fs";
 import { access, constants, stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import {
@@ -77,13 +78,20 @@ function heldOutCount(rows: number, { settings, given, note }: DataPlan): number
 export async function mustBeWritable(dir: string): Promise<void> {
   const target = resolve(dir);
   let nearest = target;
-  while (!(await exists(nearest)) && dirname(nearest) !== nearest) nearest = dirname(nearest);
+  let missing = target;
+  while (!(await exists(nearest)) && dirname(nearest) !== nearest) {
+    missing = nearest;
+    nearest = dirname(nearest);
+  }
   if (!(await stat(nearest)).isDirectory()) {
     const what =
       nearest === target
         ? "--output_dir should be a directory, found a file"
         : "--output_dir lies below it, but it is a file";
     throw new FileError("not-a-directory", nearest, what);
+  }
+  if (missing !== nearest && lstatSync(missing, { throwIfNoEntry: false })) {
+    throw new FileError("not-a-directory", missing, "--output_dir leads to a link whose target does not exist");
   }
   try {
     await access(nearest, constants.W_OK);

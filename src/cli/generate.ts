@@ -1,4 +1,5 @@
-import { PeftModel } from "../delora/index.ts";
+import { PeftModel, readPeftConfig } from "../delora/index.ts";
+import { exists, joinPath } from "../io/index.ts";
 import { AutoTokenizer, type GenerateOptions, LlamaForCausalLM } from "../nn/index.ts";
 import { closeDevice, init } from "../ops/index.ts";
 import { choice, type Given, number, text, toggle, whole } from "./args.ts";
@@ -9,7 +10,10 @@ import { harmless, type Terminal } from "./terminal.ts";
 
 /** The flags of `generate`. */
 export const GENERATE_FLAGS = {
-  base_model: text("dir", "directory of a Llama (default: the small one that comes with polargrad)"),
+  base_model: text(
+    "dir",
+    "directory of a Llama (default: the one that --adapter was trained on, if it is here, else the small one that comes with polargrad)",
+  ),
   adapter: text(
     "dir",
     "directory of a DeLoRA or LoRA adapter, from polargrad finetune or PEFT (default: none)",
@@ -43,10 +47,11 @@ export type GenerateFlags = Given<typeof GENERATE_FLAGS>;
  * what loading throws
  */
 export async function generate(given: GenerateFlags, terminal: Terminal): Promise<void> {
-  const { prompt, base_model = embeddedModel(), adapter, device = "auto" } = given;
+  const { prompt, adapter, device = "auto" } = given;
   if (prompt === undefined)
     throw new UsageError('--prompt is missing: say what to continue, such as --prompt "Once upon a time"');
   const options = optionsOf(given);
+  const base_model = given.base_model ?? (await baseOf(adapter)) ?? embeddedModel();
   await mustBeModel(base_model);
   const tokenizer = await AutoTokenizer.fromPretrained(base_model);
   try {
@@ -60,6 +65,14 @@ export async function generate(given: GenerateFlags, terminal: Terminal): Promis
   } finally {
     await closeDevice();
   }
+}
+
+/** The model that an adapter was trained on, if its config names a directory that is here. */
+async function baseOf(adapter: string | undefined): Promise<string | null> {
+  if (adapter === undefined) return null;
+  const { baseModelNameOrPath } = await readPeftConfig(adapter, () => {});
+  const isHere = baseModelNameOrPath && (await exists(joinPath(baseModelNameOrPath, "config.json")));
+  return isHere ? baseModelNameOrPath : null;
 }
 
 function optionsOf(given: GenerateFlags): GenerateOptions {

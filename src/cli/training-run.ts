@@ -63,12 +63,14 @@ export class TrainingRun {
     try {
       await this.trainer.train({
         onStep: (report) => this.#onStep(report, progress),
-        onEvaluate: ({ loss }) => {
-          this.#heldOutLoss = loss;
+        onEvaluate: ({ step, loss }) => {
+          this.#heldOut(step, loss);
           if (this.#last) progress.evaluated(this.#last, loss);
         },
         onSave: ({ step }) => this.#save(step, progress),
       });
+      await this.#mustBeFinite(totalSteps);
+      if (this.#hasHeldOut && evalSteps === 0) this.#heldOut(totalSteps, await this.trainer.evaluate());
     } catch (error) {
       if (!(error instanceof TrainingError) || !this.#checkpoint) throw error;
       throw new TrainingError(`${error.message}; ${this.#saved()}`, { cause: error });
@@ -76,7 +78,6 @@ export class TrainingRun {
       process.off("SIGINT", onInterrupt);
       progress.stop();
     }
-    if (this.#hasHeldOut && evalSteps === 0) this.#heldOutLoss = await this.trainer.evaluate();
     return { steps: totalSteps, heldOutLoss: this.#heldOutLoss, tokensPerSecond: progress.tokensPerSecond };
   }
 
@@ -95,7 +96,26 @@ export class TrainingRun {
       : "no checkpoint was due yet, nothing was saved";
   }
 
+  /** What was learned must be worth saving. A step checks its gradients, not what it makes of them. */
+  async #mustBeFinite(step: number): Promise<void> {
+    for (const [name, tensor] of this.#peft.getPeftModelStateDict()) {
+      const wrong = (await tensor.data()).find((value) => !Number.isFinite(value));
+      if (wrong !== undefined) throw this.#diverged(step, `${name} holds ${wrong}`);
+    }
+  }
+
+  #heldOut(step: number, loss: number): void {
+    if (!Number.isFinite(loss)) throw this.#diverged(step, `the held-out loss is ${loss}`);
+    this.#heldOutLoss = loss;
+  }
+
+  #diverged(step: number, what: string): TrainingError {
+    const advice = `lower --learning_rate (${this.#settings.learning_rate})`;
+    return new TrainingError(`training diverged: after step ${step} ${what}; ${advice}`);
+  }
+
   async #save(step: number, progress: Progress): Promise<void> {
+    await this.#mustBeFinite(step);
     const dir = joinPath(this.#settings.output_dir, `checkpoint-${step}`);
     await this.#peft.savePretrained(dir);
     this.#checkpoint = dir;

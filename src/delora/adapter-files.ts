@@ -23,6 +23,7 @@ export const PREFIX = "base_model.model.";
 
 const WEIGHTS_FILE = "adapter_model.safetensors";
 const PICKLE_FILE = "adapter_model.bin";
+const FLOATS = ["F32", "F16", "BF16", "F64"];
 
 /**
  * The tensors in a directory's `adapter_model.safetensors`.
@@ -50,7 +51,8 @@ export async function readAdapterTensors(dir: string): Promise<ReadonlyMap<strin
  *
  * @param name the adapter's name, for error and report
  * @returns names, as in the model, of the tensors that are not stored: they keep their first values
- * @throws AdapterFileError when a stored tensor has another shape; then no layer was changed
+ * @throws AdapterFileError when a stored tensor has another shape or is not of floats; then no layer was
+ * changed
  */
 export function loadLayers(
   plan: readonly PlannedLayer[],
@@ -78,6 +80,7 @@ export function loadLayers(
       mismatched.map(({ tensor }) => tensor),
     );
   }
+  refuseIntegers(plan, stored, dir);
   for (const { path, layer } of plan) loadLayer(layer, `${PREFIX}${path}.`, stored);
   return missing;
 }
@@ -96,6 +99,22 @@ export async function writeAdapter(
     [CONFIG_FILE, config.toJson()],
   ]);
   await writeDirectoryFiles(dir, files);
+}
+
+function refuseIntegers(
+  plan: readonly PlannedLayer[],
+  stored: ReadonlyMap<string, SafetensorsTensor>,
+  dir: string,
+): void {
+  for (const { path, layer } of plan) {
+    for (const [key] of layer.stateDict()) {
+      const name = `${PREFIX}${path}.${key}`;
+      const dtype = stored.get(name)?.dtype ?? "F32";
+      if (FLOATS.includes(dtype)) continue;
+      const why = `the adapter in ${dir} holds "${name}" as ${dtype}; only ${FLOATS.join(", ")} can be loaded`;
+      throw new AdapterFileError("not-floats", dir, why, [name]);
+    }
+  }
 }
 
 function loadLayer(

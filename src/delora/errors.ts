@@ -33,8 +33,14 @@ export class TargetModulesError extends PolargradError {
  * - `missing-config`, `missing-weights`: the file is not there
  * - `pickle`: there is only an `adapter_model.bin`
  * - `size-mismatch`: a tensor has another shape than the adapter of this config on this model
+ * - `not-floats`: a tensor holds integers or a float format that cannot be read
  */
-export type AdapterFileErrorCode = "missing-config" | "missing-weights" | "pickle" | "size-mismatch";
+export type AdapterFileErrorCode =
+  | "missing-config"
+  | "missing-weights"
+  | "pickle"
+  | "size-mismatch"
+  | "not-floats";
 
 /** An adapter directory that lacks a file, or whose tensors do not fit the model. */
 export class AdapterFileError extends PolargradError {

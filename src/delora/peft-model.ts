@@ -7,11 +7,11 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { loadLayers, PREFIX, readAdapterTensors, writeAdapter } from "./adapter-files.ts";
 import { type AdapterReportRow, reportAdapter } from "./adapter-report.ts";
 import type { WarningHandler } from "./config-json.ts";
-import { AdapterError } from "./errors.ts";
+import { AdapterConfigError, AdapterError } from "./errors.ts";
 import { adaptedLinears, insertLayers, planLayers, type PlannedLayer, targetModulesOf } from "./inject.ts";
 import { readPeftConfig } from "./load-config.ts";
 import { mergeLayers, removeLayers } from "./merge.ts";
-import type { PeftConfig } from "./peft-config.ts";
+import { PeftConfig } from "./peft-config.ts";
 import { pythonList } from "./python-json.ts";
 
 /** A model that can be adapted. */
@@ -66,6 +66,10 @@ export class PeftModel<M extends AdaptableModel = AdaptableModel> {
     adapterName = DEFAULT_NAME,
   ): PeftModel<M> {
     checkName(adapterName);
+    if (!(config instanceof PeftConfig)) {
+      const why = "getPeftModel takes a DeloraConfig or a LoraConfig: new DeloraConfig({ r: 8 })";
+      throw new AdapterConfigError("", config, why);
+    }
     const targetModules = targetModulesOf(model, config);
     const plan = planLayers(model, config);
     const nameOrPath = model instanceof LlamaForCausalLM ? model.nameOrPath : null;

@@ -103,8 +103,7 @@ async function reuseOrOpen({ allowSoftware = false, budgetBytes }: OpenGpuOption
   const { isSoftware, description } = summarise(adapter.info);
   if (isSoftware && !allowSoftware) {
     throw new DeviceError(
-      `WebGPU found only the software adapter ${description}, which is slower than device "cpu"; ` +
-        'device "webgpu" takes it all the same (openGpu: allowSoftware).',
+      `WebGPU found only the software adapter ${description}, slower than the CPU; device "webgpu" takes it all the same`,
     );
   }
   const minimal = env("POLARGRAD_GPU_FEATURES") === "minimal";

@@ -185,9 +185,8 @@ export async function writeDirectoryFiles(
   try {
     await mkdir(staging, { recursive: true });
     for (const [name, content] of files) await writeSynced(joinPath(staging, name), content);
-    if (isNew) {
-      await syncDirectory(staging);
-      await rename(staging, target);
+    await syncDirectory(staging);
+    if (isNew && (await becomes(staging, target))) {
       await syncDirectory(dirname(target));
     } else {
       for (const name of files.keys()) await rename(joinPath(staging, name), joinPath(target, name));
@@ -196,6 +195,18 @@ export async function writeDirectoryFiles(
     }
   } catch (cause) {
     throw await undo(staging, dir, cause);
+  }
+}
+
+/** Rename the directory `staging` to `target`; false if another process has filled `target` meanwhile. */
+async function becomes(staging: string, target: string): Promise<boolean> {
+  const { rename } = await import("node:fs/promises");
+  try {
+    await rename(staging, target);
+    return true;
+  } catch (cause) {
+    if (hasCode(cause, "ENOTEMPTY") || hasCode(cause, "EEXIST")) return false;
+    throw cause;
   }
 }
 

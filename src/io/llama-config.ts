@@ -15,6 +15,9 @@ export type RopeScaling =
       readonly originalMaxPositionEmbeddings: number;
     };
 
+const MOST_LAYERS = 10_000;
+const MOST_NUMBERS = 2 ** 32;
+
 /** A Llama's architecture: the fields of Hugging Face's `config.json` that decide what is computed. */
 export interface LlamaConfig {
   readonly vocabSize: number;
@@ -50,14 +53,24 @@ export function parseLlamaConfig(json: unknown): LlamaConfig {
   const hiddenSize = fields.integer("hidden_size", 1);
   const numAttentionHeads = fields.integer("num_attention_heads", 1);
   const numKeyValueHeads = fields.integer("num_key_value_heads", 1, numAttentionHeads);
+  const vocabSize = fields.integer("vocab_size", 1);
+  const intermediateSize = fields.integer("intermediate_size", 1);
+  const numHiddenLayers = fields.integer("num_hidden_layers", 1);
+  const headDim = parseHeadDim(fields, hiddenSize, numAttentionHeads);
+  const rows = {
+    vocab_size: vocabSize,
+    intermediate_size: intermediateSize,
+    "num_attention_heads × head_dim": numAttentionHeads * headDim,
+  };
+  checkSize(rows, hiddenSize, numHiddenLayers);
   return {
-    vocabSize: fields.integer("vocab_size", 1),
+    vocabSize,
     hiddenSize,
-    intermediateSize: fields.integer("intermediate_size", 1),
-    numHiddenLayers: fields.integer("num_hidden_layers", 1),
+    intermediateSize,
+    numHiddenLayers,
     numAttentionHeads,
     numKeyValueHeads: divides(numKeyValueHeads, numAttentionHeads),
-    headDim: parseHeadDim(fields, hiddenSize, numAttentionHeads),
+    headDim,
     hiddenAct: "silu",
     maxPositionEmbeddings: fields.integer("max_position_embeddings", 1, 2048),
     rmsNormEps: fields.positive("rms_norm_eps", 1e-6),
@@ -145,6 +158,19 @@ function checkSupported(fields: JsonFields): void {
       "quantization_config",
       "but quantized checkpoints cannot be loaded; use the original weights",
     );
+  }
+}
+
+/** Sizes that no memory holds are mistakes, and must not be tried. */
+function checkSize(rows: Readonly<Record<string, number>>, hiddenSize: number, layers: number): void {
+  if (layers > MOST_LAYERS) {
+    const why = `num_hidden_layers is ${layers}, but at most ${MOST_LAYERS} are supported`;
+    throw new ConfigError("num_hidden_layers", layers, why);
+  }
+  for (const [field, count] of Object.entries({ ...rows, hidden_size: hiddenSize })) {
+    if (count * hiddenSize <= MOST_NUMBERS) continue;
+    const why = `${field} (${count}) times hidden_size (${hiddenSize}) is beyond the ${MOST_NUMBERS} numbers that a weight may have`;
+    throw new ConfigError(field, count, why);
   }
 }
 

@@ -57,6 +57,9 @@ export function parseSafetensors(bytes: Uint8Array): SafetensorsFile {
 }
 
 /** Length of the header in bytes, checked against the file. */
+/** How the text "version " of a Git LFS pointer, left by a clone without LFS, reads as a length. */
+const LFS_POINTER = 0x206e_6f69_7372_6576n;
+
 function headerLength(bytes: Uint8Array): number {
   const got = bytes.byteLength;
   if (got < LENGTH_BYTES) {
@@ -65,7 +68,8 @@ function headerLength(bytes: Uint8Array): number {
   }
   const length = new DataView(bytes.buffer, bytes.byteOffset, LENGTH_BYTES).getBigUint64(0, true);
   if (length > BigInt(MAX_HEADER_BYTES)) {
-    const why = `the header claims ${length} bytes, at most ${MAX_HEADER_BYTES} are allowed`;
+    const advice = length === LFS_POINTER ? "; it is a pointer of Git LFS, get the file with: git lfs pull" : "";
+    const why = `the header claims ${length} bytes, at most ${MAX_HEADER_BYTES} are allowed${advice}`;
     throw new SafetensorsError("header-too-large", why, { expected: MAX_HEADER_BYTES, got: String(length) });
   }
   const expected = LENGTH_BYTES + Number(length);

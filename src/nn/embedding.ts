@@ -1,4 +1,4 @@
-import { embedding, randn } from "../ops/index.ts";
+import { embedding, equal, isGradEnabled, randn, unsqueeze, where } from "../ops/index.ts";
 import type { Parameter } from "../tensor/parameter.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { parameterOf, type WeightInit } from "./init.ts";
@@ -11,10 +11,18 @@ export class Embedding extends Module {
   /** [numEmbeddings, embeddingDim] */
   weight: Parameter;
 
+  /** Id whose vector gets no gradient, as PyTorch's `padding_idx`; null: every vector learns. */
+  readonly paddingId: number | null;
+
   /** @param options `init`: first value of the weight; default normal(0, 1), as PyTorch */
-  constructor(numEmbeddings: number, embeddingDim: number, options: { readonly init?: WeightInit } = {}) {
+  constructor(
+    numEmbeddings: number,
+    embeddingDim: number,
+    options: { readonly init?: WeightInit; readonly paddingId?: number | null } = {},
+  ) {
     super();
-    const { init = randn } = options;
+    const { init = randn, paddingId = null } = options;
+    this.paddingId = paddingId;
     this.numEmbeddings = numEmbeddings;
     this.embeddingDim = embeddingDim;
     this.weight = parameterOf(init([numEmbeddings, embeddingDim]));
@@ -22,6 +30,9 @@ export class Embedding extends Module {
 
   /** ids[*]:i32 -> y[*, embeddingDim] */
   forward(ids: Tensor): Tensor {
-    return embedding(ids, this.weight);
+    const vectors = embedding(ids, this.weight);
+    if (this.paddingId === null || !this.weight.requiresGrad || !isGradEnabled()) return vectors;
+    const isPadding = unsqueeze(equal(ids, this.paddingId), { axis: -1 });
+    return where(isPadding, vectors.detach(), vectors);
   }
 }

@@ -11,6 +11,7 @@ import {
   serializeSafetensors,
   writeDirectoryFiles,
 } from "../io/index.ts";
+import { quote } from "../io/quote.ts";
 import { to } from "../ops/index.ts";
 import { CpuStorage } from "../tensor/cpu-storage.ts";
 import { PolargradError } from "../tensor/errors.ts";
@@ -31,7 +32,8 @@ export async function readLlamaConfig(dir: string): Promise<LlamaConfig> {
 
 /**
  * Give every parameter of `model` its value from the checkpoint in `dir`, converted to `dtype`. All names,
- * shapes and dtypes are checked before the first is assigned.
+ * shapes and dtypes are checked before the first is assigned; tensors that the model has no place for are left
+ * out with a warning.
  */
 export async function loadWeights(
   model: Module,
@@ -43,9 +45,11 @@ export async function loadWeights(
   const offered = new Map([...stored].filter(([name]) => !name.endsWith("rotary_emb.inv_freq")));
   const own = model.stateDict();
   const problems = compareStateDicts(own, offered);
-  if (problems.missing.length + problems.unexpected.length + problems.mismatched.length > 0) {
+  if (problems.missing.length + problems.mismatched.length > 0) {
     throw new StateDictError(`the checkpoint in ${dir}`, `the Llama in its ${CONFIG}`, problems);
   }
+  for (const name of problems.unexpected) offered.delete(name);
+  if (problems.unexpected.length > 0) warnUnused(problems.unexpected, dir);
   checkDTypes(offered, dir);
   checkAliases(own, offered, dir);
   const done = new Set<Tensor>();
@@ -60,6 +64,13 @@ export async function loadWeights(
     moved.dispose();
     value.dispose();
   }
+}
+
+/** As transformers: what the configuration has no place for is left out, aloud. */
+function warnUnused(names: readonly string[], dir: string): void {
+  const some = names.slice(0, 5).map(quote).join(", ");
+  const more = names.length > 5 ? ` and ${names.length - 5} more` : "";
+  console.warn(`the checkpoint in ${dir} holds tensors that the Llama in its ${CONFIG} does not have; they are not used: ${some}${more}`);
 }
 
 function checkDTypes(offered: ReadonlyMap<string, SafetensorsTensor>, dir: string): void {

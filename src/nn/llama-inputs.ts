@@ -7,7 +7,7 @@ import type { Device } from "../tensor/storage.ts";
 import { Tensor } from "../tensor/tensor.ts";
 
 /** Whole numbers in rows of one length, or a tensor [batch, time]. */
-export type Rows = readonly (readonly number[])[] | Tensor;
+export type Rows = readonly (readonly number[] | Int32Array)[] | Tensor;
 
 /** What the values of an input must be. */
 interface Rule {
@@ -87,19 +87,22 @@ function read(rows: Rows, rule: Rule, shape: Shape | null, device: Device): Tens
   return values;
 }
 
-function fromRows(rows: readonly (readonly number[])[], rule: Rule, device: Device): Tensor {
-  if (!Array.isArray(rows) || !rows.every((row) => Array.isArray(row))) {
+const isRow = (row: unknown): boolean => Array.isArray(row) || row instanceof Int32Array;
+
+function fromRows(rows: Exclude<Rows, Tensor>, rule: Rule, device: Device): Tensor {
+  if (!Array.isArray(rows) || !rows.every(isRow)) {
+    const found = rows === undefined || rows === null ? String(rows) : `${kindOf(rows)} of ${kindOf(rows[0])}`;
     throw new ArgumentError(
       "forward",
       rule.name,
       "an array of rows of numbers, or a tensor",
-      typeof rows,
+      found,
       "wrap a single row: [row]",
     );
   }
   const time = rows[0]?.length ?? 0;
   const flat = new Int32Array(rows.length * time);
-  rows.forEach((row: readonly number[], b) => {
+  rows.forEach((row: readonly number[] | Int32Array, b) => {
     if (row.length !== time) {
       const advice = "pad the rows to one length and pass an attentionMask";
       throw new ArgumentError(
@@ -110,7 +113,7 @@ function fromRows(rows: readonly (readonly number[])[], rule: Rule, device: Devi
         advice,
       );
     }
-    row.forEach((value, t) => {
+    row.forEach((value: number, t) => {
       if (!rule.accepts(value)) throw refused(rule, b, t, value);
       flat[b * time + t] = value;
     });
@@ -138,4 +141,11 @@ function checkedTensor(rows: Tensor, rule: Rule): Tensor {
 }
 
 const refused = ({ name, expected }: Rule, row: number, column: number, value: number): ArgumentError =>
-  new ArgumentError("forward", `${name}[${row}][${column}]`, expected, String(value));
+  new ArgumentError("forward", `${name}[${row}][${column}]`, expected, describe(value));
+
+/** A number as it is, anything else with its type, which its text may hide. */
+const describe = (value: unknown): string =>
+  typeof value === "number" || typeof value === "boolean" ? `${value}` : `${String(value)} (a ${typeof value})`;
+
+const kindOf = (value: unknown): string =>
+  typeof value === "object" && value !== null ? value.constructor.name : typeof value;

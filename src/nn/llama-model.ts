@@ -29,8 +29,8 @@ export class LlamaModel extends Module {
 
   constructor(config: LlamaConfig, init: LlamaInit) {
     super();
-    const { vocabSize, hiddenSize, numHiddenLayers, rmsNormEps } = config;
-    this.embedTokens = new Embedding(vocabSize, hiddenSize, { init: init.weight });
+    const { vocabSize, hiddenSize, numHiddenLayers, rmsNormEps, padTokenId } = config;
+    this.embedTokens = new Embedding(vocabSize, hiddenSize, { init: init.weight, paddingId: padTokenId });
     this.layers = Array.from({ length: numHiddenLayers }, (_, i) => new LlamaDecoderLayer(config, i, init));
     this.norm = new RMSNorm(hiddenSize, { eps: rmsNormEps, init: init.norm });
     this.#rotary = new RotaryTables(config);

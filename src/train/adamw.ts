@@ -3,6 +3,7 @@ import { PolargradError } from "../tensor/errors.ts";
 import { Parameter } from "../tensor/parameter.ts";
 import { keep } from "../tensor/scope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { refuseUnknownOptions } from "./check-options.ts";
 
 /** Settings of AdamW, PyTorch's defaults. */
 export interface AdamWOptions {
@@ -28,6 +29,8 @@ export interface ParamGroup {
   readonly weightDecay: number;
 }
 
+const OPTIONS = ["lr", "betas", "eps", "weightDecay"];
+
 interface Moments {
   step: number;
   expAvg: Tensor;
@@ -47,13 +50,17 @@ export class AdamW {
 
   /**
    * @param params parameters, or groups of them with settings of their own
-   * @throws PolargradError when there are none, one is not a Parameter, or a setting is out of range
+   * @throws PolargradError when there are none, one is not a Parameter or is given twice, or a setting is unknown or out of range
    */
   constructor(params: Iterable<Tensor> | readonly ParamGroupInit[], options: AdamWOptions = {}) {
     const list = [...params] as (Tensor | ParamGroupInit)[];
     if (list.length === 0) throw new PolargradError("AdamW: the parameter list is empty; is anything trainable?");
     const groups = list.every((item): item is ParamGroupInit => "params" in item) ? list : [{ params: list as Tensor[] }];
+    refuseUnknownOptions("AdamW", options, OPTIONS);
+    for (const group of groups) refuseUnknownOptions("AdamW's parameter group", group, ["params", ...OPTIONS]);
     this.paramGroups = groups.map((group) => makeGroup({ ...options, ...group }));
+    const all = this.paramGroups.flatMap(({ params }) => params);
+    if (new Set(all).size < all.length) throw new PolargradError("AdamW: a parameter was given twice; it would be updated twice a step");
   }
 
   /** Update every parameter that has a gradient. */

@@ -1,5 +1,6 @@
 import { PolargradError } from "../tensor/errors.ts";
 import type { AdamW } from "./adamw.ts";
+import { refuseUnknownOptions } from "./check-options.ts";
 
 /** Learning-rate schedules by the names that transformers uses. */
 export type ScheduleName = "linear" | "cosine" | "constant" | "constant_with_warmup";
@@ -38,8 +39,17 @@ export function scheduleFactor(name: ScheduleName, k: number, { numWarmupSteps =
   return Math.max(0, 0.5 * (1 + Math.cos(Math.PI * ((k - numWarmupSteps) / rest))));
 }
 
-/** A schedule on an optimizer, as `transformers.get_scheduler`: it sets the first rate at once, then one at each `step()`. */
+/**
+ * A schedule on an optimizer, as `transformers.get_scheduler`: it sets the first rate at once, then one at each `step()`.
+ *
+ * @throws PolargradError on an unknown name or option, or a number of steps that is none
+ */
 export function getScheduler(name: ScheduleName, optimizer: AdamW, options: ScheduleOptions = {}): Scheduler {
+  refuseUnknownOptions("getScheduler", options, ["numWarmupSteps", "numTrainingSteps"]);
+  for (const [field, value] of Object.entries(options)) {
+    if (value === undefined || (Number.isFinite(value) && value >= 0)) continue;
+    throw new PolargradError(`getScheduler: ${field} must be a number of steps, 0 or more, got ${String(value)}`);
+  }
   let steps = 0;
   const apply = (): void => {
     const factor = scheduleFactor(name, steps, options);

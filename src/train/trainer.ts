@@ -196,7 +196,7 @@ export class Trainer {
     const [learningRate] = scheduler.getLastLr();
     if (!Number.isFinite(loss) || !Number.isFinite(gradNorm)) {
       throw new TrainingError(
-        `step ${step}: the loss is ${loss} and the gradient norm ${gradNorm}; nothing was updated. Lower the learning rate (now ${learningRate}) or check the data and the base weights`,
+        `step ${step}: the loss is ${loss} and the gradient norm ${gradNorm}; nothing was updated. ${learningRate > 0 ? `Lower the learning rate (now ${learningRate}) or check` : "Check"} the data and the weights`,
       );
     }
     optimizer.step();

@@ -1,4 +1,12 @@
-import { cpSync, existsSync, readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { parseSafetensors, serializeSafetensors } from "../../src/io/index.ts";
@@ -162,6 +170,23 @@ describe("other flags that do not fit", () => {
       `${file}: --output_dir lies below it, but it is a file`,
     );
     expect(readFileSync(file, "utf8")).toBe("mine");
+  });
+
+  it("an output directory behind a link to nothing", async () => {
+    const link = path("dangling");
+    symlinkSync(path("nowhere"), link);
+    for (const below of [link, join(link, "a", "b")])
+      await mustRefuse(finetune("--output_dir", below), `${link}: --output_dir leads to a link whose target`);
+  });
+
+  it.each([["0"], ["12"]])("a learning rate that breaks the last step, with %s rows held out", async (held) => {
+    const flags = ["--learning_rate", "1e300", "--max_steps", "2", "--val_set_size", held, "--eval_step", "0"];
+    await mustRefuse(
+      finetune(...flags),
+      /^polargrad: training diverged: after step 2 base_model\.model\.\S+ holds \S+; lower --learning_rate \(1e\+300\)$/m,
+    );
+    const evaluated = finetune(...flags.slice(0, -1), "2");
+    await mustRefuse(evaluated, "training diverged: after step 2");
   });
 
   it("generate without a prompt, with contradicting flags, without its adapter", async () => {

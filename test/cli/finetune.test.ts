@@ -158,6 +158,8 @@ describe("finetune", () => {
     expect([plain.code, adapted.code]).toEqual([0, 0]);
     for (const { out } of [plain, adapted]) expect(out.startsWith("The whale")).toBe(true);
     expect(adapted.out).not.toBe(plain.out);
+    const withoutBase = await polargrad("generate", ...flags.slice(2), "--adapter", output);
+    expect(withoutBase).toEqual(adapted);
     const drawn = (seed: string): Promise<Outcome> =>
       polargrad("generate", ...flags, "--temperature", "1.5", "--seed", seed);
     expect((await drawn("1")).out).toBe((await drawn("1")).out);

@@ -1,4 +1,6 @@
 import { describe, expect, it } from "vitest";
+import { inFlags } from "../../src/cli/errors.ts";
+import { FINETUNE_FLAGS } from "../../src/cli/finetune-flags.ts";
 import { adapterTable } from "../../src/cli/adapter-table.ts";
 import { bytes, decimal, duration } from "../../src/cli/format.ts";
 import { Progress } from "../../src/cli/progress.ts";
@@ -12,6 +14,17 @@ describe("text from outside", () => {
     expect(harmless(`a${ESC}[2Jb\r\u0007\u202ec\nd\te\u009b1m`)).toBe("a[2Jbc\nd\te1m");
     expect(oneLine(`a\n\n b${ESC}\t c`)).toBe("a b c");
     expect(oneLine("abcdef", 4)).toBe("abc…");
+  });
+});
+
+describe("messages of the library", () => {
+  it("name flags as people type them, and leave names of tensors and paths alone", () => {
+    const flags = Object.keys(FINETUNE_FLAGS);
+    expect(inFlags("raise cutoffLen. target_modules: none", flags)).toBe(
+      "raise --cutoff_len. --target_modules: none",
+    );
+    const name = "base_model.model.model.norm, /data/base_model/x, data/base_model";
+    expect(inFlags(name, flags)).toBe(name);
   });
 });
 

@@ -116,6 +116,17 @@ describe("a directory that is no adapter for this model", () => {
     unchanged();
   });
 
+  it("is refused when its weights are integers", async () => {
+    const file = join(dir, "adapter_model.safetensors");
+    const { tensors } = parseSafetensors(await readFile(file));
+    const integers = [...tensors].map(([name, { shape, data }]) => [name, { dtype: "I32", shape, data }] as const);
+    await writeFile(file, serializeSafetensors(integers, { format: "pt" }));
+    const error = await loading();
+    expect(error).toMatchObject({ name: "AdapterFileError", code: "not-floats" });
+    expect(error.message).toMatch(/holds "base_model\S+" as I32; only F32, F16, BF16, F64 can be loaded/);
+    unchanged();
+  });
+
   it("is refused when its weights are cut short", async () => {
     const file = join(dir, "adapter_model.safetensors");
     await writeFile(file, (await readFile(file)).subarray(0, -10));

@@ -7,11 +7,13 @@ import {
   AdapterFileError,
   DeloraConfig,
   type DeloraConfigOptions,
+  getPeftModel,
   LoraConfig,
   readPeftConfig,
 } from "../../src/delora/index.ts";
 import { pythonFloat, toPythonJson } from "../../src/delora/python-json.ts";
 import { sharedPath } from "../shared.ts";
+import { tinyLlama } from "./tiny-llama.ts";
 
 const thrown = (f: () => unknown): unknown => {
   try {
@@ -105,6 +107,13 @@ describe("DeloraConfig", () => {
     });
     expect(config.toJson()).toContain('"dir/\\u03bc"');
     expect(DeloraConfig.fromJson(config.toJson())).toEqual(config);
+  });
+});
+
+describe("getPeftModel", () => {
+  it("refuses options that are no config", () => {
+    const options = { r: 4 } as unknown as DeloraConfig;
+    expect(() => getPeftModel(tinyLlama(), options)).toThrow("takes a DeloraConfig or a LoraConfig");
   });
 });
 

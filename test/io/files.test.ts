@@ -139,6 +139,13 @@ describe("writeDirectoryFiles", () => {
     expect([...(await readFile(join(target, "b.bin")))]).toEqual([1, 2]);
   });
 
+  it("lets several write the same new directory at once", async () => {
+    const target = join(dir, "together");
+    await Promise.all(Array.from({ length: 8 }, () => writeDirectoryFiles(target, files)));
+    expect((await readdir(target)).sort()).toEqual(["a.json", "b.bin"]);
+    expect((await readdir(dir)).filter((name) => name.endsWith(".tmp"))).toEqual([]);
+  });
+
   it("replaces files of an old directory and keeps the others", async () => {
     await writeFile(join(dir, "a.json"), "old");
     await writeFile(join(dir, "keep"), "old");

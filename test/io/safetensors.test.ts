@@ -239,6 +239,11 @@ describe("parseSafetensors, hostile input", () => {
     }
   });
 
+  it("knows the pointer that a clone without Git LFS leaves", () => {
+    const pointer = new TextEncoder().encode("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n");
+    expect(() => parseSafetensors(pointer)).toThrow("it is a pointer of Git LFS, get the file with: git lfs pull");
+  });
+
   it("prints no control character of a hostile name", () => {
     const bytes = file('{"\\u001b]0;x\\u0007\\u202e":{}}', 0);
     expect(() => parseSafetensors(bytes)).toThrow(/^[\x20-\x7e]*$/);

@@ -1,7 +1,7 @@
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { parseSafetensors, serializeSafetensors } from "../../src/io/index.ts";
 import { Linear, LlamaForCausalLM, Module, StateDictError } from "../../src/nn/index.ts";
 import { liveCpuStorages } from "../../src/tensor/cpu-storage.ts";
@@ -152,6 +152,15 @@ describe("checkpoints", () => {
     expect(message).toContain('"model.layers.0.mlp.gate_proj.weight" is 20×16 but must be 21×16');
     // Of the model that was saved; of the one that failed to load nothing.
     expect(liveCpuStorages() - live).toBe(21);
+  });
+
+  it("with tensors too many load with a warning that names them", async () => {
+    const warn = vi.spyOn(console, "warn").mockImplementation(() => {});
+    const extra = { dtype: "F32", shape: [1], data: new Float32Array(1) } as const;
+    const model = await edited({ tensors: (all) => all.set("model.norm.bias", extra) });
+    expect(model).toBeInstanceOf(LlamaForCausalLM);
+    expect(warn.mock.calls.flat().join()).toMatch(/does not have; they are not used: "model.norm.bias"$/);
+    warn.mockRestore();
   });
 
   it("of integers, missing files and f64 on a GPU are refused", async () => {

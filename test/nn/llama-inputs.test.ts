@@ -48,8 +48,9 @@ describe("LlamaForCausalLM.forward", () => {
   it("refuses a flat row and tensors of wrong values", () => {
     const model = LlamaForCausalLM.fromConfig(tinyConfig(), { seed: 1 });
     expect(() => model.forward({ inputIds: [1, 2] as unknown as number[][] })).toThrow(
-      "wrap a single row: [row]",
+      "got Array of number; wrap a single row: [row]",
     );
+    expect(() => model.forward({ inputIds: [["1"]] as unknown as number[][] })).toThrow("got 1 (a string)");
     expect(() => model.forward({ inputIds: tensor([[1, 2]]) })).toThrow(
       "a tensor [batch, time] of i32, got Tensor(1×2, f32, cpu)",
     );
@@ -64,5 +65,22 @@ describe("LlamaForCausalLM.forward", () => {
         ),
       }),
     ).toThrow("inputIds[1][1] must be an id");
+  });
+
+  it("takes rows of Int32Array", async () => {
+    const model = LlamaForCausalLM.fromConfig(tinyConfig(), { seed: 1 });
+    const typed = model.forward({ inputIds: [Int32Array.of(1, 2)], labels: [Int32Array.of(1, 2)] });
+    const plain = model.forward({ inputIds: [[1, 2]], labels: [[1, 2]] });
+    expect(await typed.loss?.item()).toBe(await plain.loss?.item());
+  });
+
+  it("gives the padding token's embedding no gradient, as transformers", async () => {
+    const model = LlamaForCausalLM.fromConfig({ ...tinyConfig(), padTokenId: 3, tieWordEmbeddings: false }, { seed: 1 });
+    model.forward({ inputIds: [[3, 1, 2]], labels: [[3, 1, 2]] }).loss?.backward();
+    const embedding = model.parameters()[0];
+    const gradient = await embedding.grad?.data();
+    const row = (id: number): number[] => [...(gradient ?? [])].slice(id * embedding.shape[1], (id + 1) * embedding.shape[1]);
+    expect(row(3).every((value) => value === 0)).toBe(true);
+    expect(row(1).some((value) => value !== 0)).toBe(true);
   });
 });

@@ -42,6 +42,12 @@ describe("AdamW", () => {
     expect(() => new AdamW([tensor([1])])).toThrow("updates Parameters only");
     expect(() => new AdamW([parameter([1])], { lr: -1 })).toThrow("lr must be at least 0, got -1");
     expect(() => new AdamW([parameter([1])], { betas: [0.9, 1] })).toThrow("betas[1] must be in [0, 1), got 1");
+    const typo = { weight_decay: 0.1 } as object;
+    expect(() => new AdamW([parameter([1])], typo)).toThrow('AdamW got an unexpected option "weight_decay"');
+    expect(() => new AdamW([{ params: [parameter([1])], ...typo }])).toThrow('group got an unexpected option "weight_decay"');
+    const twice = parameter([1]);
+    expect(() => new AdamW([twice, twice])).toThrow("a parameter was given twice");
+    expect(() => new AdamW([{ params: [twice] }, { params: [twice] }])).toThrow("a parameter was given twice");
   });
 
   it("holds a constant number of tensors", () => {

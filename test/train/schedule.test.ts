@@ -34,5 +34,10 @@ describe("schedules", () => {
   it("refuses what it does not know", () => {
     expect(() => scheduleFactor("polynomial" as ScheduleName, 0, {})).toThrow('unknown schedule "polynomial"');
     expect(() => scheduleFactor("linear", 0, {})).toThrow("needs numTrainingSteps");
+    const optimizer = new AdamW([new Parameter(tensor([1]))]);
+    const making = (options: object) => (): unknown => getScheduler("linear", optimizer, options);
+    expect(making({ numWarmupSteps: Number.NaN, numTrainingSteps: 3 })).toThrow("numWarmupSteps must be a number of steps, 0 or more, got NaN");
+    expect(making({ numTrainingSteps: -3 })).toThrow("numTrainingSteps must be a number of steps, 0 or more, got -3");
+    expect(making({ num_training_steps: 3 })).toThrow('getScheduler got an unexpected option "num_training_steps"');
   });
 });
