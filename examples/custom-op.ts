@@ -7,7 +7,7 @@ const softplus = defineOp("softplus", "x[*] -> y[*]", {
   reference({ x }, y) {
     for (let i = 0; i < y.length; i++) y[i] = Math.max(x[i], 0) + Math.log1p(Math.exp(-Math.abs(x[i])));
   },
-  pointwise: "max(x, V(0.0)) + log(V(1.0) + exp(-abs(x)))",
+  pointwise: "nan_or(x, max(x, V(0.0)) + log(V(1.0) + exp(-abs(x))))",
   vjp: ({ x }, dy) => ({ x: () => mul(dy, sigmoid(x)) }),
 });
 

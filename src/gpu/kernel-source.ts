@@ -67,6 +67,9 @@ function bodySource(spec: OpSpec, variant: KernelVariant, params: Params): strin
   ].join("\n");
 }
 
+// WGSL compilers may assume that there is no NaN, so only its bits tell.
+const NAN_OR = "fn nan_or(v: V, y: V) -> V { return select(y, v, (bitcast<I>(v) & I(0x7fffffff)) > I(0x7f800000)); }";
+
 /** The WGSL of a declaration's `pointwise`: four elements an invocation; buffers reach to a multiple of 16 bytes. */
 function pointwiseSource(spec: OpSpec, variant: KernelVariant, params: Params): string {
   const { inputs, output } = spec.signature;
@@ -80,6 +83,7 @@ function pointwiseSource(spec: OpSpec, variant: KernelVariant, params: Params): 
   return [
     "alias V = vec4<f32>; alias I = vec4<i32>;",
     `alias O = ${vector(variant.output)};`,
+    NAN_OR,
     uniform(spec, params),
     ...inputs.map(({ name }, i) => storage(i, "read", `buffer_${name}`, full(i) ? vector(variant.dtypes[i]) : scalarType(variant.dtypes[i]))),
     storage(inputs.length, "read_write", `buffer_${output.name}`, "O"),

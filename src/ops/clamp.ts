@@ -4,7 +4,6 @@ import { greaterEqual } from "./greater-equal.ts";
 import { lessEqual } from "./less-equal.ts";
 import { logicalAnd } from "./logical-and.ts";
 import { where } from "./where.ts";
-import { NAN_OR } from "./wgsl-math.ts";
 
 /**
  * Elementwise `min(max(x, min), max)`; a missing bound does not bound, and NaN stays NaN. The gradient passes
@@ -15,7 +14,6 @@ export const clamp = defineOp("clamp", "x[*] -> y[*]", {
   reference({ x }, y, _dims, { min, max }) {
     for (let i = 0; i < y.length; i++) y[i] = Math.min(Math.max(x[i], min), max);
   },
-  helpers: NAN_OR,
   pointwise: "nan_or(x, min(max(x, V(dims.min)), V(dims.max)))",
   vjp: ({ x }, dy, { min, max }) => ({
     x: (): Tensor => where(logicalAnd(greaterEqual(x, min), lessEqual(x, max)), dy, 0),

@@ -4,7 +4,7 @@ import { exp } from "./exp.ts";
 import { mul } from "./mul.ts";
 import { neg } from "./neg.ts";
 import { square } from "./square.ts";
-import { ERF, NAN_OR } from "./wgsl-math.ts";
+import { ERF } from "./wgsl-math.ts";
 
 const TWO_OVER_ROOT_PI = 2 / Math.sqrt(Math.PI);
 /** Levels of the continued fraction: enough for 16 digits of erf from 2.5 on. */
@@ -37,7 +37,7 @@ export const erf = defineOp("erf", "x[*] -> y[*]", {
   reference({ x }, y) {
     for (let i = 0; i < y.length; i++) y[i] = erfOf(x[i]);
   },
-  helpers: NAN_OR + ERF,
+  helpers: ERF,
   pointwise: "erf_of(x)",
   vjp: ({ x }, dy) => ({ x: (): Tensor => mul(dy, mul(exp(neg(square(x))), TWO_OVER_ROOT_PI)) }),
 });

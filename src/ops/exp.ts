@@ -1,14 +1,12 @@
 import type { Tensor } from "../tensor/tensor.ts";
 import { defineOp } from "./define-op.ts";
 import { mul } from "./mul.ts";
-import { NAN_OR } from "./wgsl-math.ts";
 
 /** Elementwise natural exponential. */
 export const exp = defineOp("exp", "x[*] -> y[*]", {
   reference({ x }, y) {
     for (let i = 0; i < y.length; i++) y[i] = Math.exp(x[i]);
   },
-  helpers: NAN_OR,
   pointwise: "nan_or(x, exp(x))",
   vjp: (_inputs, dy, _attrs, y) => ({ x: (): Tensor => mul(dy, y) }),
 });

@@ -3,7 +3,7 @@ import { defineOp } from "./define-op.ts";
 import { erf, erfOf } from "./erf.ts";
 import { mul } from "./mul.ts";
 import { tanh } from "./tanh.ts";
-import { ERF, NAN_OR, TANH } from "./wgsl-math.ts";
+import { ERF, TANH } from "./wgsl-math.ts";
 
 const ROOT_HALF = Math.SQRT1_2;
 const ROOT_TWO_OVER_PI = Math.sqrt(2 / Math.PI);
@@ -28,7 +28,7 @@ export const gelu = defineOp("gelu", "x[*] -> y[*]", {
       for (let i = 0; i < y.length; i++) y[i] = 0.5 * x[i] * (1 + erfOf(x[i] * ROOT_HALF));
     }
   },
-  helpers: /* wgsl */ `${NAN_OR}${ERF}${TANH}
+  helpers: /* wgsl */ `${ERF}${TANH}
 fn gate(x: V) -> V {
   if (dims.byTanh == 1u) { return tanh_of(V(${ROOT_TWO_OVER_PI}) * (x + V(${CUBIC}) * x * x * x)); }
   return erf_of(V(${ROOT_HALF}) * x);

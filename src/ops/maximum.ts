@@ -5,7 +5,6 @@ import { less } from "./less.ts";
 import { mul } from "./mul.ts";
 import { sumTo } from "./sum.ts";
 import { where } from "./where.ts";
-import { NAN_OR } from "./wgsl-math.ts";
 
 /**
  * Elementwise larger of two with NumPy broadcasting; NaN wins. A tie gives each side half of the gradient.
@@ -14,7 +13,6 @@ export const maximum = defineOp("maximum", "a[*], b[*] -> y[*]", {
   reference({ a, b }, y) {
     for (let i = 0; i < y.length; i++) y[i] = Math.max(a[i], b[i]);
   },
-  helpers: NAN_OR,
   pointwise: "nan_or(a, nan_or(b, max(a, b)))",
   vjp({ a, b }, dy) {
     const share = (): Tensor => where(equal(a, b), mul(dy, 0.5), dy);

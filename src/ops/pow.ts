@@ -8,7 +8,6 @@ import { mul } from "./mul.ts";
 import { sub } from "./sub.ts";
 import { sumTo } from "./sum.ts";
 import { where } from "./where.ts";
-import { NAN_OR } from "./wgsl-math.ts";
 
 /**
  * Elementwise `a^b` with NumPy broadcasting; both may be tensors or numbers.
@@ -24,7 +23,7 @@ export const pow = defineOp("pow", "a[*], b[*] -> y[*]", {
       y[i] = isOne ? 1 : a[i] ** b[i];
     }
   },
-  helpers: /* wgsl */ `${NAN_OR}
+  helpers: /* wgsl */ `
 fn power(a: V, b: V) -> V {
   let size = abs(a);
   var y = exp2(b * log2(size));

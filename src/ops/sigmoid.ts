@@ -2,14 +2,12 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { defineOp } from "./define-op.ts";
 import { mul } from "./mul.ts";
 import { sub } from "./sub.ts";
-import { NAN_OR } from "./wgsl-math.ts";
 
 /** Elementwise logistic function `1 / (1 + exp(-x))`. */
 export const sigmoid = defineOp("sigmoid", "x[*] -> y[*]", {
   reference({ x }, y) {
     for (let i = 0; i < y.length; i++) y[i] = 1 / (1 + Math.exp(-x[i]));
   },
-  helpers: NAN_OR,
   pointwise: "nan_or(x, V(1.0) / (V(1.0) + exp(-x)))",
   vjp: (_inputs, dy, _attrs, y) => ({ x: (): Tensor => mul(dy, mul(y, sub(1, y))) }),
 });

@@ -1,13 +1,6 @@
-// WGSL functions for `helpers` of elementwise ops; the aliases V and I make them work on f32 and on vec4<f32>.
+// WGSL functions for `helpers` of elementwise ops; V and I are four floats and four integers, `nan_or` is always there.
 
-/**
- * `nan_or(v, y)`: `v` where it is NaN, else `y`. WGSL compilers may assume that there is no NaN, so only its
- * bits tell.
- */
-export const NAN_OR = /* wgsl */ `
-fn nan_or(v: V, y: V) -> V { return select(y, v, (bitcast<I>(v) & I(0x7fffffff)) > I(0x7f800000)); }`;
-
-/** `log_of(x)` with NaN for NaN and below 0, where a driver may give any number. Needs `NAN_OR`. */
+/** `log_of(x)` with NaN for NaN and below 0, where a driver may give any number. */
 export const LOG = /* wgsl */ `
 fn log_of(x: V) -> V {
   return nan_or(x, select(log(x), bitcast<V>(bitcast<I>(x) | I(0x7fc00000)), x < V(0.0)));
@@ -21,8 +14,7 @@ fn ordered(a: V, b: V) -> I {
 }`;
 
 /**
- * `tanh_of(x)`, within 2 units of the last place: WGSL's own `tanh` overflows to NaN on some drivers. Needs
- * `NAN_OR`. Below 0.625 the odd polynomial of Moshier's Cephes (tanhf), above `1 - 2 / (exp(2|x|) + 1)`.
+ * `tanh_of(x)`, within 2 units of the last place: WGSL's own `tanh` overflows to NaN on some drivers.  Below 0.625 the odd polynomial of Moshier's Cephes (tanhf), above `1 - 2 / (exp(2|x|) + 1)`.
  */
 export const TANH = /* wgsl */ `
 fn tanh_of(x: V) -> V {
@@ -36,7 +28,7 @@ fn tanh_of(x: V) -> V {
 
 /**
  * `erf_of(x)`, within 1.7e-7 relative: Chebyshev fits of `erf(x) / x` in x² on [0, 1] and of `-log erfc(x)`
- * on [1, 4], made with 40 digits. Needs `NAN_OR`.
+ * on [1, 4], made with 40 digits.
  */
 export const ERF = /* wgsl */ `
 fn erf_of(x: V) -> V {

@@ -88,7 +88,11 @@ export interface OpSpec<N extends string = string, A extends AttrSpecs = AttrSpe
    * sizes, parameters and numeric attributes, `dims.count` for the output's size.
    */
   readonly wgsl?: string;
-  /** For elementwise ops instead of `wgsl`: an expression of the inputs' names, right for `f32` and, through the alias `V`, `vec4<f32>`. */
+  /**
+   * For elementwise ops instead of `wgsl`: an expression of the inputs' names, four elements at a time: floats have the type `V`,
+   * integers and bools `I`, the result `O`; constants are written `V(0.5)`. Drivers may lose a NaN in functions such as `exp` and
+   * `max`: `nan_or(x, y)` is x where that is NaN, else y.
+   */
   readonly pointwise?: string;
   /** WGSL functions that `wgsl` or `pointwise` uses. */
   readonly helpers?: string;
