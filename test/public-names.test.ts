@@ -25,10 +25,13 @@ const PUBLIC: Readonly<Record<string, readonly string[]>> = {
     StateDictError StateDictProblems TensorModule WeightInit generate parameterOf uniformInit`),
   "./delora": names(`
     AdaptableModel AdaptedLinear AdapterConfigError AdapterError AdapterFileError AdapterFileErrorCode
-    AdapterLayer AdapterReportRow ConfigSchema DeloraConfig DeloraConfigOptions DeloraInit DeloraLayer
-    DeloraTensors Factors LoadAdapterOptions LoraConfig LoraConfigOptions LoraInit LoraLayer
-    LoraLayerOptions LowRankLayer NORM_EPSILON PeftConfig PeftConfigOptions PeftModel Strength
-    TargetModulesError TaskType WarningHandler deloraFactors getPeftModel readPeftConfig`),
+    AdapterLayer AdapterLoadReport AdapterReportRow COMMON_FIELDS ConfigClass ConfigField ConfigSchema
+    DeloraConfig DeloraConfigOptions DeloraInit DeloraLayer DeloraTensors DoraLayer Factors
+    FromPretrainedOptions LayerStatus LinearSite LoadOptions LoraConfig LoraConfigOptions LoraInit
+    LoraLayer LoraLayerOptions LowRankLayer MergeOptions ModelStatus NORM_EPSILON Names PaperDeloraInit
+    PaperDeloraLayer PatternError PeftConfig PeftConfigOptions PeftModel Regular SavePretrainedOptions
+    SavedModule Strength TargetModulesError TaskType WarningHandler configFields deloraFactors
+    getPeftModel injectAdapterInModel readPeftConfig registerMethod`),
   "./train": names(`
     AdamW AdamWOptions ParamGroup ParamGroupInit ScheduleName ScheduleOptions Scheduler StepReport
     TrainableModel Trainer TrainingArguments TrainingError TrainingEvents clipGradNorm clipGradients

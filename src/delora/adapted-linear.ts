@@ -1,6 +1,7 @@
 import type { Linear } from "../nn/linear.ts";
 import { Module } from "../nn/module.ts";
-import { add, tidy } from "../ops/index.ts";
+import { add, linear } from "../ops/index.ts";
+import type { Parameter } from "../tensor/parameter.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { AdapterLayer } from "./adapter-layer.ts";
 import { AdapterError } from "./errors.ts";
@@ -12,11 +13,19 @@ const ADAPTERS = "adapters";
  * add up.
  */
 export class AdaptedLinear extends Module {
+  static override readonly transient = ["baseWeight"];
+
   readonly baseLayer: Linear;
   /** By name. */
   readonly adapters = new Map<string, AdapterLayer>();
   /** Names of the adapters that take part; those that this layer lacks are passed over. */
   activeAdapters: readonly string[] = [];
+  /** Names of the adapters whose updates are in the Linear's weight now, in the order of merging. */
+  mergedAdapters: readonly string[] = [];
+  /** The Linear's own weight [out, in] while adapters are merged into it: unmerging puts it back. */
+  baseWeight: Parameter | null = null;
+  /** False: the Linear answers alone, as if no adapter was there. */
+  enabled = true;
 
   constructor(baseLayer: Linear) {
     super();
@@ -26,7 +35,12 @@ export class AdaptedLinear extends Module {
 
   /** x[*, in] -> y[*, out] */
   forward(x: Tensor): Tensor {
-    return this.activeLayers().reduce((y, adapter) => add(y, adapter.forward(x)), this.baseLayer.forward(x));
+    const { baseLayer } = this;
+    if (!this.enabled && this.baseWeight) return biased(linear(x, this.baseWeight), baseLayer.bias);
+    let y = baseLayer.forward(x);
+    if (!this.enabled || this.baseWeight) return y;
+    for (const adapter of this.activeLayers()) y = add(y, adapter.forward(x, { linear: baseLayer, y }));
+    return y;
   }
 
   /** The layers of the active adapters. */
@@ -44,19 +58,23 @@ export class AdaptedLinear extends Module {
     );
   }
 
-  /** The sum of the active adapters' updates: [out, in]; null without any. */
-  deltaWeight(): Tensor | null {
-    return tidy(() => {
-      const [first, ...others] = this.activeLayers().map((adapter) => adapter.deltaWeight());
-      return others.reduce<Tensor | undefined>((sum, delta) => sum && add(sum, delta), first) ?? null;
-    });
+  /** PEFT's `get_delta_weight`: what an adapter adds to the weight, [out, in]. @throws AdapterError when it is not here */
+  getDeltaWeight(name: string): Tensor {
+    return this.adapter(name).deltaWeight();
   }
 
-  protected override tensorName(member: string, inner: string): string {
+  /** The Linear's weight without any adapter: [out, in]. */
+  get unmergedWeight(): Parameter {
+    return this.baseWeight ?? this.baseLayer.weight;
+  }
+
+  override tensorName(member: string, inner: string): string {
     if (!member.startsWith(`${ADAPTERS}.`)) return super.tensorName(member, inner);
     return withAdapterName(inner, member.slice(ADAPTERS.length + 1));
   }
 }
+
+const biased = (y: Tensor, bias: Parameter | null): Tensor => (bias ? add(y, bias) : y);
 
 /**
  * PEFT puts an adapter's name behind the first part of a tensor's: `lora_A.weight` is

@@ -1,5 +1,6 @@
+import type { Linear } from "../nn/linear.ts";
 import { Module } from "../nn/module.ts";
-import { dropout, linear, matmul } from "../ops/index.ts";
+import { add, dropout, linear, matmul } from "../ops/index.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { nextStream } from "../tensor/generator.ts";
 import { Parameter } from "../tensor/parameter.ts";
@@ -14,30 +15,67 @@ export interface Strength {
   readonly bound: Tensor;
 }
 
+/** The frozen Linear that an adapter stands beside, in one forward pass. */
+export interface LinearSite {
+  readonly linear: Linear;
+  /** What the Linear and the adapters before this one gave: [*, out]. */
+  readonly y: Tensor;
+}
+
 /**
- * One adapter's tensors on one Linear. Its state-dict names are those of PEFT's files (`delora_A`,
- * `lora_A.weight`); in a model the adapter's name comes in after the first part (`delora_A.default`,
- * `lora_A.default.weight`).
+ * One adapter's tensors on one Linear, and what they do. Its state-dict names are those of PEFT's files
+ * (`delora_A`, `lora_A.weight`); in a model the adapter's name comes in after the first part
+ * (`delora_A.default`, `lora_A.default.weight`).
  */
 export abstract class AdapterLayer extends Module {
+  /** Rank of the update. */
+  abstract readonly r: number;
   /** Rate of dropout on the elements of the input, in training. */
   abstract readonly dropout: number;
 
   /** What the adapter adds to the Linear's output: x[*, in] -> [*, out]. */
-  abstract delta(x: Tensor): Tensor;
+  abstract forward(x: Tensor, site: LinearSite): Tensor;
 
-  /** What the adapter adds to the Linear's weight: [out, in]. */
+  /** PEFT's `get_delta_weight`: [out, in]. */
   abstract deltaWeight(): Tensor;
+
+  /**
+   * A weight with the adapter merged into it: [out, in].
+   *
+   * @param weight the weight so far, of a float dtype, with the adapters that were merged before
+   * @param _base the weight without any adapter
+   */
+  merged(weight: Tensor, _base: Tensor): Tensor {
+    return add(weight, this.deltaWeight());
+  }
 
   /** The strength and its bound; null for a method without them. */
   strength(): Strength | null {
     return null;
   }
 
-  /** `delta` of the input after this adapter's dropout. */
-  forward(x: Tensor): Tensor {
+  /** What the adapter took over from the base weight and its file holds too; null for a method that takes nothing. */
+  ofBase(): Tensor | null {
+    return null;
+  }
+
+  /** Name in PEFT's file of the tensor that the state dict calls `stateName`. */
+  fileName(stateName: string): string {
+    return stateName;
+  }
+
+  /**
+   * The tensors that PEFT's file holds, by their names in it. The caller disposes of those that are not in the
+   * state dict.
+   */
+  exported(): Map<string, Tensor> {
+    return new Map([...this.stateDict()].map(([name, tensor]) => [this.fileName(name), tensor]));
+  }
+
+  /** The input after this adapter's dropout; itself where there is none. */
+  protected dropped(x: Tensor): Tensor {
     const p = this.training ? this.dropout : 0;
-    return this.delta(p > 0 ? dropout(x, { p, ...nextStream() }) : x);
+    return p > 0 ? dropout(x, { p, ...nextStream() }) : x;
   }
 }
 
@@ -46,7 +84,12 @@ export abstract class LowRankLayer extends AdapterLayer {
   /** ΔW = up · down. */
   abstract factors(): Factors;
 
-  override delta(x: Tensor): Tensor {
+  override forward(x: Tensor): Tensor {
+    return this.delta(this.dropped(x));
+  }
+
+  /** The update's product with x[*, in], without dropout: [*, out]. */
+  delta(x: Tensor): Tensor {
     const { down, up } = this.factors();
     return linear(linear(x, down), up);
   }

@@ -1,6 +1,6 @@
 import { exists, joinPath, readText } from "../io/index.ts";
+import { type ConfigSchema, refuseField, snakeCase } from "./config-fields.ts";
 import { AdapterConfigError, AdapterFileError } from "./errors.ts";
-import { type ConfigSchema, refuseField, snakeCase } from "./peft-config.ts";
 import { pythonList } from "./python-json.ts";
 
 /** Where warnings go; `console.warn` where nothing else is said. */
@@ -8,6 +8,11 @@ export type WarningHandler = (message: string) => void;
 
 /** PEFT's name of the file with an adapter's settings. */
 export const CONFIG_FILE = "adapter_config.json";
+
+const RUNTIME_CONFIG =
+  "The configuration file contains a `runtime_config` key. This is ignored. Runtime configurations are only valid at runtime.";
+const NEWER_PEFT =
+  "This probably means that the file was saved by a newer PEFT, whose additional settings are not known here.";
 
 /** The text of a directory's `adapter_config.json`. @throws AdapterFileError when there is none */
 export async function readConfigText(dir: string): Promise<string> {
@@ -49,25 +54,26 @@ export function configOptions(
   fields: ReadonlyMap<string, unknown>,
   warn: WarningHandler = console.warn,
 ): Record<string, unknown> {
-  const { peftType, className, options, unsupported } = schema;
+  const { peftType, className, fields: known, unsupported } = schema;
   const found = fields.get("peft_type");
   if (found !== peftType) {
     const why = `${CONFIG_FILE}: peft_type is ${JSON.stringify(found)}, but ${className} reads "${peftType}"`;
     throw new AdapterConfigError("peft_type", found, why);
   }
-  const names = new Map(options.map((option) => [snakeCase(option), option]));
+  const stored = Object.entries(known).filter(([, { isExtension }]) => !isExtension);
+  const names = new Map(stored.map(([option]) => [snakeCase(option), option]));
   const result: Record<string, unknown> = {};
   const unknown: string[] = [];
   for (const [field, value] of fields) {
     const option = names.get(field);
     if (option !== undefined) result[option] = value;
     else if (Object.hasOwn(unsupported, field)) refuseUnlessUnset(field, value, unsupported[field]);
+    else if (field === "runtime_config") warn(RUNTIME_CONFIG);
     else if (field !== "peft_type" && field !== "peft_version") unknown.push(field);
   }
   if (unknown.length > 0) {
-    const list = pythonList(unknown);
-    const advice = "The file may come from a newer PEFT.";
-    warn(`Unexpected keyword arguments ${list} for class ${className}, these are ignored. ${advice}`);
+    const list = pythonList(unknown.sort());
+    warn(`Unexpected keyword arguments ${list} for class ${className}, these are ignored. ${NEWER_PEFT}`);
   }
   return result;
 }

@@ -19,9 +19,9 @@ export class AdapterConfigError extends PolargradError {
 /** Target modules that match nothing in the model, or match something that cannot be adapted. */
 export class TargetModulesError extends PolargradError {
   override readonly name = "TargetModulesError";
-  readonly targetModules: readonly string[];
+  readonly targetModules: string | readonly string[];
 
-  constructor(targetModules: readonly string[], why: string) {
+  constructor(targetModules: string | readonly string[], why: string) {
     super(why);
     this.targetModules = targetModules;
   }

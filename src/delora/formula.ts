@@ -29,10 +29,12 @@ export interface Factors {
  * "Decoupling Angles and Strength in Low-rank Adaptation", ICLR 2025, equation 8 with PEFT's clamp and column norms). Forward
  * multiplies by them in turn, merging multiplies them together, and as LoRA matrices they are the exact conversion.
  * ‖ΔW‖_F ≤ |λ|·max_j w_j.
+ *
+ * @param epsilon ε; 0 for the paper's formula, which has none
  */
-export function deloraFactors({ a, b, lambda, wNorm }: DeloraTensors): Factors {
+export function deloraFactors({ a, b, lambda, wNorm }: DeloraTensors, epsilon = NORM_EPSILON): Factors {
   const [r] = a.shape;
-  const lengths = mul(clamp(norm(a, { axes: 1 }), { min: NORM_EPSILON }), clamp(norm(b, { axes: 0 }), { min: NORM_EPSILON }));
+  const lengths = mul(clamp(norm(a, { axes: 1 }), { min: epsilon }), clamp(norm(b, { axes: 0 }), { min: epsilon }));
   const s = div(div(lambda, r), lengths);
   return { down: mul(a, wNorm), up: mul(b, s) };
 }

@@ -1,9 +1,12 @@
+export type { AdaptableModel, MergeOptions } from "./adapted-model.ts";
 export { AdaptedLinear } from "./adapted-linear.ts";
-export { AdapterLayer, LowRankLayer, type Strength } from "./adapter-layer.ts";
+export type { AdapterLoadReport } from "./adapter-files.ts";
+export { AdapterLayer, type LinearSite, LowRankLayer, type Strength } from "./adapter-layer.ts";
 export type { AdapterReportRow } from "./adapter-report.ts";
+export { type ConfigField, type ConfigSchema, configFields, type Names } from "./config-fields.ts";
 export type { WarningHandler } from "./config-json.ts";
-export { DeloraConfig, type DeloraConfigOptions } from "./delora-config.ts";
-export { type DeloraInit, DeloraLayer } from "./delora-layer.ts";
+export { DeloraConfig, type DeloraConfigOptions, type DeloraInit, DeloraLayer } from "./delora.ts";
+export { DoraLayer } from "./dora.ts";
 export {
   AdapterConfigError,
   AdapterError,
@@ -12,8 +15,26 @@ export {
   TargetModulesError,
 } from "./errors.ts";
 export { deloraFactors, type DeloraTensors, type Factors, NORM_EPSILON } from "./formula.ts";
+export type { LoadOptions } from "./load-adapter.ts";
 export { readPeftConfig } from "./load-config.ts";
-export { LoraConfig, type LoraConfigOptions } from "./lora-config.ts";
-export { type LoraInit, LoraLayer, type LoraLayerOptions } from "./lora-layer.ts";
-export { type ConfigSchema, PeftConfig, type PeftConfigOptions, type TaskType } from "./peft-config.ts";
-export { type AdaptableModel, getPeftModel, type LoadAdapterOptions, PeftModel } from "./peft-model.ts";
+export { LoraConfig, type LoraConfigOptions, LoraLayer } from "./lora.ts";
+export type { LoraInit, LoraLayerOptions } from "./lora-matrices.ts";
+export { registerMethod } from "./methods.ts";
+export { type PaperDeloraInit, PaperDeloraLayer } from "./paper-delora.ts";
+export {
+  COMMON_FIELDS,
+  type ConfigClass,
+  PeftConfig,
+  type PeftConfigOptions,
+  type TaskType,
+} from "./peft-config.ts";
+export {
+  type FromPretrainedOptions,
+  getPeftModel,
+  injectAdapterInModel,
+  PeftModel,
+  type SavePretrainedOptions,
+} from "./peft-model.ts";
+export { PatternError } from "./regex/index.ts";
+export { SavedModule } from "./saved-module.ts";
+export type { LayerStatus, ModelStatus, Regular } from "./status.ts";

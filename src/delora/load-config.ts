@@ -1,14 +1,9 @@
 import { parseConfig, readConfigText, type WarningHandler } from "./config-json.ts";
-import { DeloraConfig } from "./delora-config.ts";
+import "./delora.ts";
 import { AdapterConfigError } from "./errors.ts";
-import { LoraConfig } from "./lora-config.ts";
-import type { PeftConfig } from "./peft-config.ts";
-
-/** The methods that can be read, by PEFT's name. */
-const METHODS: Readonly<Record<string, { fromJson(text: string, warn?: WarningHandler): PeftConfig }>> = {
-  DELORA: DeloraConfig,
-  LORA: LoraConfig,
-};
+import "./lora.ts";
+import { methodNames, methodOf } from "./methods.ts";
+import { PeftConfig } from "./peft-config.ts";
 
 /**
  * The config in a directory's `adapter_config.json`, of whichever method it is.
@@ -19,8 +14,9 @@ const METHODS: Readonly<Record<string, { fromJson(text: string, warn?: WarningHa
 export async function readPeftConfig(dir: string, warn?: WarningHandler): Promise<PeftConfig> {
   const text = await readConfigText(dir);
   const peftType = String(parseConfig(text).get("peft_type"));
-  if (Object.hasOwn(METHODS, peftType)) return METHODS[peftType].fromJson(text, warn);
-  const known = Object.keys(METHODS).join(", ");
+  const method = methodOf(peftType);
+  if (method) return PeftConfig.fromJson.call(method, text, warn);
+  const known = methodNames().join(", ");
   throw new AdapterConfigError(
     "peft_type",
     peftType,

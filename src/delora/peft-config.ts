@@ -1,7 +1,25 @@
 import type { Tensor } from "../tensor/tensor.ts";
 import type { AdapterLayer } from "./adapter-layer.ts";
+import {
+  biasMode,
+  type ConfigField,
+  type ConfigSchema,
+  flag,
+  layerNumbers,
+  moduleNames,
+  type Names,
+  numberPatterns,
+  positiveInteger,
+  snakeCase,
+  text,
+  textList,
+  textRecord,
+  texts,
+} from "./config-fields.ts";
+import { configOptions, parseConfig, readConfigText, type WarningHandler } from "./config-json.ts";
 import { AdapterConfigError } from "./errors.ts";
-import { type JsonValue, pythonFloat, toPythonJson } from "./python-json.ts";
+import { type JsonValue, toPythonJson } from "./python-json.ts";
+import { patternValue } from "./select-modules.ts";
 
 /** The PEFT release whose files are written. */
 export const PEFT_VERSION = "0.21.0";
@@ -29,14 +47,28 @@ export interface PeftConfigOptions {
   /** Rank of the update. Default 8. */
   readonly r?: number;
   /**
-   * Modules to adapt: full names, or the last parts of names. Default null: `q_proj` and `v_proj` of a
-   * Llama.
+   * Modules to adapt. A list holds full names or the last parts of names; a text is a regular expression (of
+   * Python's syntax) for the whole name, or "all-linear": every Linear but the head. Default null: `q_proj` and
+   * `v_proj` of a Llama.
    */
-  readonly targetModules?: readonly string[] | null;
+  readonly targetModules?: Names | null;
+  /** Modules that are not adapted even so: a list or a regular expression as above. Default null. */
+  readonly excludeModules?: Names | null;
+  /** Only layers of these numbers are adapted; full names in `targetModules` are whatever their layer. Default null. */
+  readonly layersToTransform?: number | readonly number[] | null;
+  /** Regular expression of what stands before a layer's number, `layers` in a Llama. Default null: anything. */
+  readonly layersPattern?: Names | null;
+  /** Ranks that differ from `r`: the first key that matches the last parts of a name, as a regular expression. */
+  readonly rankPattern?: Readonly<Record<string, number>>;
+  /** Modules of which the adapter has a copy of its own, trained in full and saved with it. Default null. */
+  readonly modulesToSave?: readonly string[] | null;
+  /**
+   * Biases to train, in place: "none", "all", or those of the adapted modules: "delora_only", "lora_only". One
+   * adapter of a model can have them. Default "none".
+   */
+  readonly bias?: string;
   /** Default null. */
   readonly taskType?: TaskType | null;
-  /** Biases stay frozen: the only mode so far. Default "none". */
-  readonly bias?: "none";
   /** The adapter is not trainable. Default false. */
   readonly inferenceMode?: boolean;
   /** Where the base model comes from; `getPeftModel` fills it in. Default null. */
@@ -47,42 +79,37 @@ export interface PeftConfigOptions {
   readonly autoMapping?: Readonly<Record<string, string>> | null;
 }
 
-/** Names of the settings in PeftConfigOptions. */
-export const COMMON_OPTIONS = [
-  "r",
-  "targetModules",
-  "taskType",
-  "bias",
-  "inferenceMode",
-  "baseModelNameOrPath",
-  "revision",
-  "autoMapping",
-] as const;
-
-/**
- * Fields of every PEFT config that are beyond this library so far, with the one value that asks for
- * nothing.
- */
-export const COMMON_UNSUPPORTED: Readonly<Record<string, JsonValue>> = {
-  exclude_modules: null,
-  layers_pattern: null,
-  layers_to_transform: null,
-  modules_to_save: null,
-  rank_pattern: {},
+const taskType: ConfigField<TaskType | null> = {
+  default: null,
+  check(name, value) {
+    if (value === null || TASK_TYPES.includes(value as string)) return value as TaskType | null;
+    const list = TASK_TYPES.join(", ");
+    const why = `Invalid task type: '${value}'. Must be one of the following task types: ${list}.`;
+    throw new AdapterConfigError(name, value, why);
+  },
 };
 
-/** What sets one method's config apart from another's. */
-export interface ConfigSchema {
-  /** PEFT's name of the method: `DELORA`. */
-  readonly peftType: string;
-  /** PEFT's class, for errors: `DeloraConfig`. */
-  readonly className: string;
-  /** Names of all settings, in camelCase. */
-  readonly options: readonly string[];
-  /** Fields of the JSON file that must have this value, or set nothing. */
-  readonly unsupported: Readonly<Record<string, JsonValue>>;
-  /** Fields of the JSON file that Python writes as floats. */
-  readonly floats: ReadonlySet<string>;
+/** The fields of PeftConfigOptions. */
+export const COMMON_FIELDS = {
+  r: positiveInteger(8),
+  targetModules: moduleNames,
+  excludeModules: moduleNames,
+  layersToTransform: layerNumbers,
+  layersPattern: texts,
+  rankPattern: numberPatterns,
+  modulesToSave: textList,
+  bias: biasMode,
+  taskType,
+  inferenceMode: flag(false),
+  baseModelNameOrPath: text,
+  revision: text,
+  autoMapping: textRecord,
+} as const satisfies Readonly<Record<string, ConfigField>>;
+
+/** A config class: what `registerMethod` takes. */
+export interface ConfigClass<C extends PeftConfig = PeftConfig> {
+  new (options?: Record<string, unknown>): C;
+  readonly schema: ConfigSchema;
 }
 
 /**
@@ -91,29 +118,39 @@ export interface ConfigSchema {
  */
 export abstract class PeftConfig {
   /** What the method adds. */
-  abstract readonly schema: ConfigSchema;
-  readonly r: number;
-  readonly targetModules: readonly string[] | null;
-  readonly taskType: TaskType | null;
-  readonly bias: "none";
-  readonly inferenceMode: boolean;
-  readonly baseModelNameOrPath: string | null;
-  readonly revision: string | null;
-  readonly autoMapping: Readonly<Record<string, string>> | null;
+  static readonly schema: ConfigSchema;
+
+  declare readonly r: number;
+  declare readonly targetModules: Names | null;
+  declare readonly excludeModules: Names | null;
+  declare readonly layersToTransform: number | readonly number[] | null;
+  declare readonly layersPattern: Names | null;
+  declare readonly rankPattern: Readonly<Record<string, number>>;
+  declare readonly modulesToSave: readonly string[] | null;
+  declare readonly bias: string;
+  declare readonly taskType: TaskType | null;
+  declare readonly inferenceMode: boolean;
+  declare readonly baseModelNameOrPath: string | null;
+  declare readonly revision: string | null;
+  declare readonly autoMapping: Readonly<Record<string, string>> | null;
+  readonly #matchers = new Map<string, (path: string) => number | undefined>();
 
   /** @throws AdapterConfigError for an unknown option, or a value that is out of range or not supported */
-  constructor(schema: ConfigSchema, options: PeftConfigOptions) {
+  constructor(options: PeftConfigOptions = {}) {
+    const { schema } = this;
+    const { fields } = schema;
     refuseUnknown(schema, options);
-    const { r = 8, targetModules = null, taskType = null, bias = "none", inferenceMode = false } = options;
-    this.r = positiveInteger(r);
-    this.targetModules = moduleList(targetModules);
-    this.taskType = knownTask(taskType);
-    if (bias !== "none") refuseField("bias", bias, 'it takes "none" only, biases stay frozen');
-    this.bias = bias;
-    this.inferenceMode = boolean("inference_mode", inferenceMode);
-    this.baseModelNameOrPath = text("base_model_name_or_path", options.baseModelNameOrPath ?? null);
-    this.revision = text("revision", options.revision ?? null);
-    this.autoMapping = options.autoMapping ?? null;
+    checkLayers(schema, options);
+    const given = new Map<string, unknown>(Object.entries(options));
+    for (const [option, field] of Object.entries(fields)) {
+      const value = given.get(option);
+      Reflect.set(this, option, value === undefined ? field.default : field.check(snakeCase(option), value));
+    }
+  }
+
+  /** What the method adds. */
+  get schema(): ConfigSchema {
+    return (this.constructor as unknown as ConfigClass).schema;
   }
 
   /** PEFT's name of the method. */
@@ -121,117 +158,109 @@ export abstract class PeftConfig {
     return this.schema.peftType;
   }
 
-  /** A new adapter of this config for a frozen weight [out, in], freshly initialised. */
-  abstract createLayer(weight: Tensor): AdapterLayer;
+  /**
+   * A new adapter of this config, freshly initialised, for the frozen weight [out, in] of the module at `path`.
+   *
+   * @throws AdapterConfigError for a rank below 1
+   */
+  abstract createLayer(weight: Tensor, path: string): AdapterLayer;
+
+  /** The config that `savePretrained` writes beside the adapter's tensors: this one, where it can be told in PEFT's fields. */
+  exported(): PeftConfig {
+    return this;
+  }
+
+  /** The rank of the adapter of the module at `path`. @throws AdapterConfigError when it is below 1 */
+  rankOf(path: string): number {
+    const r = this.patternValue("rankPattern", this.rankPattern, path) ?? this.r;
+    if (Number.isSafeInteger(r) && r > 0) return r;
+    const why = `\`r\` should be a positive integer value but the value passed is ${r}`;
+    throw new AdapterConfigError("rank_pattern", r, why);
+  }
+
+  /** The value of the first of the patterns that matches `path`; undefined when none does. @throws PatternError */
+  protected patternValue(
+    option: string,
+    patterns: Readonly<Record<string, number>>,
+    path: string,
+  ): number | undefined {
+    const matcher = this.#matchers.get(option) ?? patternValue(patterns);
+    this.#matchers.set(option, matcher);
+    return matcher(path);
+  }
 
   /** The same config with some settings changed. */
-  abstract with(changes: PeftConfigOptions): PeftConfig;
+  with(changes: PeftConfigOptions): this {
+    const Class = this.constructor as new (options: object) => this;
+    return new Class({ ...this.settings(), ...changes });
+  }
+
+  /** The settings by their names, as the constructor takes them. */
+  settings(): PeftConfigOptions {
+    const { fields } = this.schema;
+    return Object.fromEntries(Object.entries(this).filter(([name]) => Object.hasOwn(fields, name)));
+  }
 
   /**
    * The text of PEFT's `adapter_config.json`, byte for byte: keys sorted, two spaces of indent, ASCII only,
    * floats as `0.0`, no newline at the end.
    */
   toJson(): string {
-    const { options, unsupported, floats, peftType } = this.schema;
-    const fields: Record<string, JsonValue> = {
-      ...unsupported,
-      peft_type: peftType,
-      peft_version: PEFT_VERSION,
-    };
-    const values = Object.fromEntries(Object.entries(this));
-    for (const option of options) fields[snakeCase(option)] = values[option] as JsonValue;
-    return toPythonJson(fields, floats);
+    const { fields, unsupported, peftType } = this.schema;
+    const own = { peft_type: peftType, peft_version: PEFT_VERSION };
+    const written: Record<string, JsonValue> = { ...unsupported, ...own };
+    const floats = new Set<string>();
+    const values = new Map(Object.entries(this));
+    for (const [option, { isFloat, isExtension }] of Object.entries(fields)) {
+      if (isExtension) continue;
+      written[snakeCase(option)] = values.get(option) as JsonValue;
+      if (isFloat) floats.add(snakeCase(option));
+    }
+    return toPythonJson(written, floats);
   }
 
-  /** The settings, to build a changed config from. */
-  protected settings(): PeftConfigOptions {
-    const own = Object.entries(this).filter(([name]) => this.schema.options.includes(name));
-    return Object.fromEntries(own);
+  /**
+   * The config in the text of an `adapter_config.json`.
+   *
+   * @throws AdapterConfigError for another method's, or what is not supported
+   */
+  static fromJson<C extends PeftConfig>(this: ConfigClass<C>, text: string, warn?: WarningHandler): C {
+    // biome-ignore lint/complexity/noThisInStatic: `this` is the method's own class
+    return new this(configOptions(this.schema, parseConfig(text), warn));
+  }
+
+  /** The config in the `adapter_config.json` of a directory. @throws AdapterFileError, AdapterConfigError */
+  static async fromPretrained<C extends PeftConfig>(
+    this: ConfigClass<C>,
+    dir: string,
+    warn?: WarningHandler,
+  ): Promise<C> {
+    // biome-ignore lint/complexity/noThisInStatic: `this` is the method's own class
+    return new this(configOptions(this.schema, parseConfig(await readConfigText(dir)), warn));
   }
 }
 
-/** PEFT's spelling of an option: `deloraLambda` → `delora_lambda`. */
-export const snakeCase = (option: string): string => option.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`);
-
-/** Stop: this value of PEFT's `field` asks for something that the library does not do. */
-export function refuseField(field: string, value: unknown, why: string): never {
-  throw new AdapterConfigError(
-    field,
-    value,
-    `the adapter config sets ${field} to ${JSON.stringify(value)}: ${why}`,
-  );
-}
-
-/** A rate of dropout, 0 to 1. */
-export function dropoutRate(field: string, value: number): number {
-  if (typeof value === "number" && value >= 0 && value <= 1) return value;
-  const got = typeof value === "number" ? pythonFloat(value) : JSON.stringify(value);
-  throw new AdapterConfigError(
-    field,
-    value,
-    `${field}: dropout probability has to be between 0 and 1, but got ${got}`,
-  );
-}
-
-/** A finite number. */
-export function finite(field: string, value: number): number {
-  if (typeof value === "number" && Number.isFinite(value)) return value;
-  throw new AdapterConfigError(
-    field,
-    value,
-    `\`${field}\` must be a finite number; got ${JSON.stringify(value) ?? value}.`,
-  );
-}
-
-/** True or false. */
-export function boolean(field: string, value: boolean): boolean {
-  if (typeof value === "boolean") return value;
-  throw new AdapterConfigError(
-    field,
-    value,
-    `\`${field}\` must be true or false; got ${JSON.stringify(value)}.`,
-  );
-}
-
-function refuseUnknown({ className, options }: ConfigSchema, given: object): void {
-  const unknown = Object.keys(given).find((name) => !options.includes(name));
+function refuseUnknown({ className, fields }: ConfigSchema, given: object): void {
+  const unknown = Object.entries(given).find(([name]) => !Object.hasOwn(fields, name));
   if (unknown === undefined) return;
-  const why = `${className} got an unexpected option "${unknown}"; its options are ${options.join(", ")}`;
-  throw new AdapterConfigError(
-    snakeCase(unknown),
-    Object.entries(given).find(([name]) => name === unknown)?.[1],
-    why,
-  );
+  const [name, value] = unknown;
+  const why = `${className} got an unexpected option "${name}"; its options are ${Object.keys(fields).join(", ")}`;
+  throw new AdapterConfigError(snakeCase(name), value, why);
 }
 
-function positiveInteger(r: number): number {
-  if (Number.isSafeInteger(r) && r > 0) return r;
-  throw new AdapterConfigError("r", r, `\`r\` must be a positive integer; got ${JSON.stringify(r)}.`);
-}
-
-function knownTask(task: TaskType | null): TaskType | null {
-  if (task === null || TASK_TYPES.includes(task)) return task;
-  const list = TASK_TYPES.join(", ");
-  const why = `Invalid task type: '${task}'. Must be one of the following task types: ${list}.`;
-  throw new AdapterConfigError("task_type", task, why);
-}
-
-function moduleList(modules: readonly string[] | null): readonly string[] | null {
-  if (modules === null) return null;
-  if (Array.isArray(modules) && modules.every((name) => typeof name === "string"))
-    return Object.freeze([...new Set(modules)]);
-  return refuseField(
-    "target_modules",
-    modules,
-    'it takes a list of module names, such as ["q_proj", "v_proj"]',
-  );
-}
-
-function text(field: string, value: string | null): string | null {
-  if (value === null || typeof value === "string") return value;
-  throw new AdapterConfigError(
-    field,
-    value,
-    `\`${field}\` must be text or null; got ${JSON.stringify(value)}.`,
-  );
+function checkLayers(schema: ConfigSchema, options: PeftConfigOptions): void {
+  const { targetModules, layersToTransform = null, layersPattern = null } = options;
+  const isPattern = typeof targetModules === "string";
+  if (isPattern && layersToTransform !== null) {
+    const why = "`layers_to_transform` cannot be used when `target_modules` is a str.";
+    throw new AdapterConfigError("layers_to_transform", layersToTransform, why);
+  }
+  if (isPattern && layersPattern !== null && schema.refusesPatternOfLayers) {
+    const why = "`layers_pattern` cannot be used when `target_modules` is a str.";
+    throw new AdapterConfigError("layers_pattern", layersPattern, why);
+  }
+  if (layersPattern?.length && layersToTransform === null) {
+    const why = "When `layers_pattern` is specified, `layers_to_transform` must also be specified. ";
+    throw new AdapterConfigError("layers_pattern", layersPattern, why);
+  }
 }

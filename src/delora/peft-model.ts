@@ -1,30 +1,36 @@
-import { joinPath } from "../io/index.ts";
+import { exists, joinPath, readText, writeDirectoryFiles } from "../io/index.ts";
 import { LlamaForCausalLM } from "../nn/llama-for-causal-lm.ts";
-import type { Module } from "../nn/module.ts";
+import { noGrad } from "../ops/index.ts";
 import type { Parameter } from "../tensor/parameter.ts";
-import type { Device } from "../tensor/storage.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { loadLayers, PREFIX, readAdapterTensors, writeAdapter } from "./adapter-files.ts";
+import { type AdaptableModel, AdaptedModel } from "./adapted-model.ts";
+import { type AdapterLoadReport, readAdapterTensors, serializeAdapter, WEIGHTS_FILE } from "./adapter-files.ts";
 import { type AdapterReportRow, reportAdapter } from "./adapter-report.ts";
-import type { WarningHandler } from "./config-json.ts";
-import { AdapterConfigError, AdapterError } from "./errors.ts";
-import { adaptedLinears, insertLayers, planLayers, type PlannedLayer, targetModulesOf } from "./inject.ts";
+import { fileTensors, plannedFrom, PREFIX, targetsEmbedding } from "./adapter-tensors.ts";
+import { CONFIG_FILE, type WarningHandler } from "./config-json.ts";
+import { AdapterError } from "./errors.ts";
+import type { AdapterPlan } from "./inject.ts";
+import { type LoadOptions, loadPlan } from "./load-adapter.ts";
 import { readPeftConfig } from "./load-config.ts";
-import { mergeLayers, removeLayers } from "./merge.ts";
-import { PeftConfig } from "./peft-config.ts";
+import { CARD_FILE, modelCard } from "./model-card.ts";
+import { ModelAdapters } from "./model-adapters.ts";
+import type { PeftConfig } from "./peft-config.ts";
 import { pythonList } from "./python-json.ts";
 
-/** A model that can be adapted. */
-export type AdaptableModel = Module & { forward(...inputs: never[]): unknown };
-
-/** How an adapter is loaded. */
-export interface LoadAdapterOptions {
-  /** Go on training it. Default false: everything is frozen and the model is in eval mode. */
-  readonly isTrainable?: boolean;
+/** How a first adapter is loaded. */
+export interface FromPretrainedOptions extends LoadOptions {
   /** Default "default". */
   readonly adapterName?: string;
   /** Where warnings go. Default `console.warn`. */
   readonly warn?: WarningHandler;
+}
+
+/** What is saved, and how. */
+export interface SavePretrainedOptions {
+  /** Names of the adapters to save. Default: all. */
+  readonly selectedAdapters?: readonly string[];
+  /** Save the weights of the embedding and the head too. Default "auto": where one of them has an adapter. */
+  readonly saveEmbeddingLayers?: boolean | "auto";
 }
 
 /**
@@ -40,23 +46,13 @@ const LLAMA_MAPPING = {
 };
 
 /**
- * A model with an adapter on it: only the adapter is trained and saved. Tensors have the names that they
- * have in PEFT.
+ * A model with adapters on it: only adapters are trained and saved. Tensors have the names that they have in
+ * PEFT.
  */
-export class PeftModel<M extends AdaptableModel = AdaptableModel> {
-  /** The adapted model itself: its `config`, its `generate`. */
-  readonly baseModel: M;
-  /** Configs by the adapters' names. */
-  readonly peftConfig: Readonly<Record<string, PeftConfig>>;
-  /** Name of the adapter in use. */
-  readonly activeAdapter: string;
-
-  private constructor(model: M, config: PeftConfig, adapterName: string, plan: readonly PlannedLayer[]) {
-    insertLayers(model, plan, adapterName);
-    if (config.inferenceMode) for (const { layer } of plan) layer.requiresGrad_(false);
-    this.baseModel = model;
-    this.peftConfig = { [adapterName]: config };
-    this.activeAdapter = adapterName;
+export class PeftModel<M extends AdaptableModel = AdaptableModel> extends AdaptedModel<M> {
+  private constructor(model: M, warn: WarningHandler) {
+    if (ModelAdapters.isOn(model)) warnSecond(warn);
+    super(model, warn);
   }
 
   /** Put a new adapter on a model; see `getPeftModel`. */
@@ -64,17 +60,11 @@ export class PeftModel<M extends AdaptableModel = AdaptableModel> {
     model: M,
     config: PeftConfig,
     adapterName = DEFAULT_NAME,
+    warn: WarningHandler = console.warn,
   ): PeftModel<M> {
-    checkName(adapterName);
-    if (!(config instanceof PeftConfig)) {
-      const why = "getPeftModel takes a DeloraConfig or a LoraConfig: new DeloraConfig({ r: 8 })";
-      throw new AdapterConfigError("", config, why);
-    }
-    const targetModules = targetModulesOf(model, config);
-    const plan = planLayers(model, config);
-    const nameOrPath = model instanceof LlamaForCausalLM ? model.nameOrPath : null;
-    const baseModelNameOrPath = nameOrPath ?? config.baseModelNameOrPath;
-    return new PeftModel(model, config.with({ targetModules, baseModelNameOrPath }), adapterName, plan);
+    const peft = new PeftModel(model, warn);
+    peft.#insertActive(adapterName, peft.adapters.plan(adapterName, peft.named(config)));
+    return peft;
   }
 
   /**
@@ -87,23 +77,40 @@ export class PeftModel<M extends AdaptableModel = AdaptableModel> {
   static async fromPretrained<M extends AdaptableModel>(
     model: M,
     dir: string,
-    options: LoadAdapterOptions = {},
+    options: FromPretrainedOptions = {},
   ): Promise<PeftModel<M>> {
     const { isTrainable = false, adapterName = DEFAULT_NAME, warn = console.warn } = options;
-    checkName(adapterName);
     const config = (await readPeftConfig(dir, warn)).with({ inferenceMode: !isTrainable });
     const stored = await readAdapterTensors(dir);
-    const plan = planLayers(model, config);
-    const missing = loadLayers(plan, stored, { dir, name: adapterName, taskType: config.taskType });
-    if (missing.length > 0)
-      warn(`Found missing adapter keys while loading the checkpoint: ${pythonList(missing)}`);
-    const peft = new PeftModel(model, config, adapterName, plan);
+    const peft = new PeftModel(model, warn);
+    const plan = peft.adapters.plan(adapterName, config);
+    const { missingKeys } = await loadPlan(model, adapterName, plan, stored, { ...options, dir, warn });
+    if (missingKeys.length > 0)
+      warn(`Found missing adapter keys while loading the checkpoint: ${pythonList(missingKeys)}.`);
+    peft.#insertActive(adapterName, plan);
     return isTrainable ? peft : peft.eval();
   }
 
-  /** What the model gives for these inputs. */
-  forward(...inputs: Parameters<M["forward"]>): ReturnType<M["forward"]> {
-    return this.baseModel.forward(...inputs) as ReturnType<M["forward"]>;
+  /**
+   * Load the adapter saved in `dir` beside those of the model, or into the one of this name. A new one is neither active
+   * nor trained, or trained if `isTrainable`.
+   *
+   * @throws as `fromPretrained`
+   */
+  async loadAdapter(dir: string, adapterName: string, options: LoadOptions = {}): Promise<AdapterLoadReport> {
+    const { isTrainable = false } = options;
+    const adapters = this.adapters;
+    const known = adapters.configs.get(adapterName);
+    const config = known ?? (await readPeftConfig(dir, this.warn)).with({ inferenceMode: !isTrainable });
+    const stored = await readAdapterTensors(dir);
+    const plan = known ? plannedFrom(this.baseModel, adapterName, known) : adapters.plan(adapterName, config);
+    const rest = { ...options, dir, warn: this.warn };
+    const report = await loadPlan(this.baseModel, adapterName, plan, stored, rest);
+    if (!known) {
+      adapters.insert(adapterName, plan);
+      adapters.setRequiresGrad([adapterName], isTrainable);
+    }
+    return report;
   }
 
   /**
@@ -111,11 +118,6 @@ export class PeftModel<M extends AdaptableModel = AdaptableModel> {
    */
   namedParameters(): [string, Parameter][] {
     return this.baseModel.namedParameters().map(([name, parameter]) => [PREFIX + name, parameter]);
-  }
-
-  /** All parameters, frozen ones too. */
-  parameters(): Parameter[] {
-    return this.baseModel.parameters();
   }
 
   /**
@@ -126,109 +128,71 @@ export class PeftModel<M extends AdaptableModel = AdaptableModel> {
     return new Map([...this.baseModel.stateDict()].map(([name, tensor]) => [PREFIX + name, tensor]));
   }
 
-  /** The tensors that `savePretrained` writes, with the names of the file: without the adapter's. */
-  getPeftModelStateDict(adapterName = this.activeAdapter): Map<string, Tensor> {
-    this.#configOf(adapterName);
-    const layers = adaptedLinears(this.baseModel).map(([path, { adapters }]) => ({
-      path,
-      layer: adapters.get(adapterName),
-    }));
-    return new Map(
-      layers.flatMap(({ path, layer }) =>
-        [...(layer?.stateDict() ?? [])].map(([key, tensor]) => [`${PREFIX}${path}.${key}`, tensor]),
-      ),
-    );
-  }
-
-  /** Training mode on (or off). */
-  train(mode = true): this {
-    this.baseModel.train(mode);
-    return this;
-  }
-
-  /** Training mode off. */
-  eval(): this {
-    return this.train(false);
-  }
-
-  /** Where the model is. */
-  get device(): Device {
-    return this.baseModel.device;
-  }
-
-  /** Move model and adapter. @throws DeviceError when the device is not open */
-  async to(device: Device): Promise<this> {
-    await this.baseModel.to(device);
-    return this;
-  }
-
-  /** Number of trainable parameters and of all, tied weights counted once, buffers not at all. */
-  getNbTrainableParameters(): [trainable: number, all: number] {
-    return [this.baseModel.numParameters({ onlyTrainable: true }), this.baseModel.numParameters()];
-  }
-
-  /** Print, and return, PEFT's line: `trainable params: 900 || all params: 20,516 || trainable%: 4.3868`. */
-  printTrainableParameters(): string {
-    const [trainable, all] = this.getNbTrainableParameters();
-    const share = all === 0 ? 0 : (100 * trainable) / all;
-    const counts = `trainable params: ${thousands(trainable)} || all params: ${thousands(all)}`;
-    const line = `${counts} || trainable%: ${share.toFixed(4)}`;
-    console.log(line);
-    return line;
+  /**
+   * The tensors that `savePretrained` writes, with the names of the file: without the adapter's. They may be the model's
+   * own: do not dispose of them.
+   *
+   * @throws AdapterError for a name that is not there
+   */
+  getPeftModelStateDict(
+    adapterName = this.activeAdapter ?? DEFAULT_NAME,
+    saveEmbeddingLayers: boolean | "auto" = "auto",
+  ): Map<string, Tensor> {
+    const { baseModel } = this;
+    const plan = plannedFrom(baseModel, adapterName, this.adapters.configOf(adapterName));
+    const isTargeted = saveEmbeddingLayers === "auto" && targetsEmbedding(baseModel, plan.config);
+    if (isTargeted)
+      this.warn("Setting `save_embedding_layers` to `True` as embedding layers found in `target_modules`.");
+    return noGrad(() => fileTensors(baseModel, plan, isTargeted || saveEmbeddingLayers === true));
   }
 
   /**
-   * Write `adapter_config.json` and `adapter_model.safetensors`, byte for byte as PEFT: into `dir`, or a
-   * folder of the adapter's name in it if that is not "default". Both files are complete before either
+   * Write `adapter_config.json`, `adapter_model.safetensors` and the model card `README.md` as PEFT does: the adapter
+   * "default" into `dir`, others into folders of their names in it. An adapter's files are complete before any of them
    * takes its place.
    *
-   * @throws FileError when `dir` is a file or cannot be written
+   * @throws AdapterError for a selected adapter that is not there; FileError when `dir` is a file or cannot be written
    */
-  async savePretrained(dir: string): Promise<void> {
-    const name = this.activeAdapter;
-    const config = this.#configOf(name);
-    const autoMapping =
-      config.taskType === null && this.baseModel instanceof LlamaForCausalLM
-        ? LLAMA_MAPPING
-        : config.autoMapping;
-    const target = name === DEFAULT_NAME ? dir : joinPath(dir, name);
-    await writeAdapter(
-      target,
-      config.with({ inferenceMode: true, autoMapping }),
-      this.getPeftModelStateDict(),
-    );
+  async savePretrained(dir: string, options: SavePretrainedOptions = {}): Promise<void> {
+    const names = [...this.adapters.configs.keys()];
+    const { selectedAdapters = names, saveEmbeddingLayers = "auto" } = options;
+    const unknown = selectedAdapters.find((name) => !names.includes(name));
+    if (unknown !== undefined) {
+      const have = `current supported adapter names are ${pythonList(names)}`;
+      const why = `You passed an invalid \`selected_adapters\` arguments, ${have} - got ${pythonList(selectedAdapters)}.`;
+      throw new AdapterError(unknown, why);
+    }
+    const isLlama = this.baseModel instanceof LlamaForCausalLM;
+    const card = joinPath(dir, CARD_FILE);
+    const folders: [string, Map<string, string | Uint8Array>][] = [];
+    for (const name of selectedAdapters) {
+      const config = this.adapters.configOf(name);
+      const autoMapping = config.taskType === null && isLlama ? LLAMA_MAPPING : config.autoMapping;
+      const files = new Map<string, string | Uint8Array>([
+        [WEIGHTS_FILE, await serializeAdapter(this.getPeftModelStateDict(name, saveEmbeddingLayers))],
+        [CONFIG_FILE, config.exported().with({ inferenceMode: true, autoMapping }).toJson()],
+      ]);
+      folders.push([name === DEFAULT_NAME ? dir : joinPath(dir, name), files]);
+    }
+    const [first = this.activeAdapter ?? DEFAULT_NAME] = selectedAdapters;
+    const before = (await exists(card)) ? await readText(card, "a model card (README.md)") : null;
+    const text = modelCard(this.adapters.configOf(first), before, isLlama);
+    const top = folders.find(([folder]) => folder === dir)?.[1] ?? new Map<string, string | Uint8Array>();
+    for (const [folder, files] of folders) if (folder !== dir) await writeDirectoryFiles(folder, files);
+    await writeDirectoryFiles(dir, top.set(CARD_FILE, text));
   }
 
-  /**
-   * Add the adapter to the weights and return the model with plain Linears again. This object is of no use
-   * after it.
-   */
-  mergeAndUnload(): M {
-    mergeLayers(this.baseModel);
-    return this.baseModel;
-  }
-
-  /**
-   * Take the adapter off and return the model with plain Linears, as it was. This object is of no use after
-   * it.
-   */
-  unload(): M {
-    removeLayers(this.baseModel);
-    return this.baseModel;
-  }
-
-  /** Strength, size and bound of the update in every adapted module. */
-  adapterReport(adapterName = this.activeAdapter): Promise<AdapterReportRow[]> {
-    this.#configOf(adapterName);
+  /** Strength, size and bound of the update in every adapted module. @throws AdapterError for a name that is not there */
+  adapterReport(adapterName = this.activeAdapter ?? DEFAULT_NAME): Promise<AdapterReportRow[]> {
+    this.adapters.configOf(adapterName);
     return reportAdapter(this.baseModel, adapterName);
   }
 
-  #configOf(adapterName: string): PeftConfig {
-    if (Object.hasOwn(this.peftConfig, adapterName)) return this.peftConfig[adapterName];
-    throw new AdapterError(
-      adapterName,
-      `Adapter ${adapterName} not found. The model has: ${Object.keys(this.peftConfig).join(", ")}.`,
-    );
+  /** Put a planned adapter in the model, as the active one. */
+  #insertActive(name: string, plan: AdapterPlan): void {
+    this.adapters.insert(name, plan);
+    if (this.adapters.configs.size > 1 || this.activeAdapter !== name)
+      this.adapters.setActive([name], plan.config.inferenceMode);
   }
 }
 
@@ -236,23 +200,32 @@ export class PeftModel<M extends AdaptableModel = AdaptableModel> {
  * Put a new adapter on a model, in place: every target Linear is wrapped, all that is not the adapter's is
  * frozen.
  *
+ * @param options `warn`: where warnings go, here and later; default `console.warn`
  * @throws TargetModulesError when the targets match nothing or something other than a Linear;
- * AdapterConfigError; AdapterError for a model that has adapters. Then the model is as it was
+ * AdapterConfigError; AdapterError. Then the model is as it was
  */
 export function getPeftModel<M extends AdaptableModel>(
   model: M,
   config: PeftConfig,
   adapterName?: string,
+  options: { readonly warn?: WarningHandler } = {},
 ): PeftModel<M> {
-  return PeftModel.create(model, config, adapterName);
+  return PeftModel.create(model, config, adapterName, options.warn);
 }
 
-function checkName(adapterName: string): void {
-  if (/^[^./\\]+$/.test(adapterName)) return;
-  throw new AdapterError(
-    adapterName,
-    `an adapter's name can't be empty or contain ".", "/" or "\\"; got ${JSON.stringify(adapterName)}`,
-  );
+/** Put a new adapter on a model as `getPeftModel` does, and return the model itself. */
+export function injectAdapterInModel<M extends AdaptableModel>(
+  config: PeftConfig,
+  model: M,
+  adapterName?: string,
+  options: { readonly warn?: WarningHandler } = {},
+): M {
+  return PeftModel.create(model, config, adapterName, options.warn).baseModel;
 }
 
-const thousands = (count: number): string => String(count).replace(/\B(?=(\d{3})+$)/g, ",");
+function warnSecond(warn: WarningHandler): void {
+  const advice = "If you want to reload the model with a different config, make sure to call `.unload()` before.";
+  warn(`You are trying to modify a model with PEFT for a second time. ${advice}`);
+  const result = "This will lead to having multiple adapters in the model. Make sure to know what you are doing!";
+  warn(`Already found a \`peft_config\` attribute in the model. ${result}`);
+}

@@ -36,8 +36,19 @@ export function pythonFloat(value: number): string {
 }
 
 /** A list of strings as Python prints it: `['a', 'b']`. */
-export const pythonList = (items: Iterable<string>): string =>
-  `[${[...items].map((item) => (item.includes("'") ? JSON.stringify(item) : `'${item}'`)).join(", ")}]`;
+export const pythonList = (items: Iterable<string | number>): string =>
+  `[${[...items].map(pythonRepr).join(", ")}]`;
+
+/** A set of strings as Python prints it, in the order given: `{'a', 'b'}`. */
+export const pythonSet = (items: Iterable<string>): string => {
+  const inside = [...items].map(pythonRepr).join(", ");
+  return inside === "" ? "set()" : `{${inside}}`;
+};
+
+const pythonRepr = (item: string | number): string => {
+  if (typeof item === "number") return String(item);
+  return item.includes("'") ? JSON.stringify(item) : `'${item}'`;
+};
 
 function write(value: JsonValue, indent: string): string {
   if (typeof value === "string") return writeString(value);

@@ -4,6 +4,7 @@ import { compilePattern } from "./regex/index.ts";
 export interface ModuleSelection {
   readonly targetModules: readonly string[] | string;
   readonly excludeModules: readonly string[] | string | null;
+  readonly modulesToSave: readonly string[] | null;
   readonly layersToTransform: readonly number[] | number | null;
   readonly layersPattern: readonly string[] | string | null;
 }
@@ -15,18 +16,19 @@ export type ModuleVerdict = "target" | "excluded" | "unmatched";
 const CONDENSED_FROM = 20;
 
 /**
- * PEFT's rule for one module name after another. Exclusion comes first; an exact name in a list is a target
- * whatever its layer.
+ * PEFT's rule for one module name after another. Exclusion comes first, and of what is saved in full; an exact name
+ * in a list is a target whatever its layer.
  *
  * @throws PatternError for a regular expression that is wrong or refused
  */
 export function moduleSelector(selection: ModuleSelection): (path: string) => ModuleVerdict {
-  const { targetModules, excludeModules } = selection;
+  const { targetModules, excludeModules, modulesToSave } = selection;
   const isExcluded = excludeModules?.length ? nameMatcher(excludeModules) : (): boolean => false;
+  const saved = (modulesToSave ?? []).map((name) => compilePattern(`(^|.*\\.)${name}($|\\..*)`));
   const isTarget = nameMatcher(targetModules);
   const isInLayer = layerMatcher(selection);
   return (path) => {
-    if (isExcluded(path)) return "excluded";
+    if (isExcluded(path) || saved.some((pattern) => pattern.match(path))) return "excluded";
     if (!isTarget(path)) return "unmatched";
     const isExact = typeof targetModules === "string" || targetModules.includes(path);
     return isExact || isInLayer(path) ? "target" : "unmatched";
@@ -40,10 +42,16 @@ export function moduleSelector(selection: ModuleSelection): (path: string) => Mo
  */
 export function patternValue(patterns: Readonly<Record<string, number>>): (path: string) => number | undefined {
   const keys = Object.entries(patterns).map(
-    ([key, value]) => [compilePattern(`(.*\\.)?(${key})$`), value] as const,
+    ([key, value]) => [compilePattern(keyPattern(key)), value] as const,
   );
   return (path) => keys.find(([key]) => key.match(path))?.[1];
 }
+
+/** The keys of a pattern that match none of the names. @throws PatternError */
+export const unmatchedPatterns = (keys: readonly string[], names: readonly string[]): string[] =>
+  keys.filter((key) => !names.some(compilePattern(keyPattern(key)).match));
+
+const keyPattern = (key: string): string => `(.*\\.)?(${key})$`;
 
 /**
  * A list of 20 targets or more, condensed to the shortest suffixes that tell them from the model's other

@@ -1,22 +1,15 @@
-import { cast, noGrad, tensor, to } from "../ops/index.ts";
+import { to } from "../ops/index.ts";
 import { PolargradError } from "../tensor/errors.ts";
 import { Parameter } from "../tensor/parameter.ts";
 import { keep } from "../tensor/scope.ts";
 import type { Device } from "../tensor/storage.ts";
 import { Tensor } from "../tensor/tensor.ts";
+import { converted, put, replaceGrad, type Slot } from "./slot.ts";
 import { compareStateDicts, StateDictError } from "./state-dict.ts";
 
 /** A module of one tensor to one tensor: what an adapter can take the place of. */
 export interface TensorModule extends Module {
   forward(x: Tensor): Tensor;
-}
-
-/** A field of a module that introspection found, or an element of an array or Map in one. */
-interface Slot<T = Tensor | Module> {
-  /** Name below the module in PyTorch's spelling, such as `q_proj` or `layers.0`. */
-  readonly name: string;
-  readonly value: T;
-  replace(next: T): void;
 }
 
 /** What a state dict did not have, or had too much, after `loadStateDict(…, { strict: false })`. */
@@ -41,60 +34,17 @@ export class Module {
    * their values in `keep`.
    */
   static readonly buffers: readonly string[] = [];
+  /** Fields that hold a Tensor which moves with the module but is neither saved nor trained nor counted. */
+  static readonly transient: readonly string[] = [];
 
   /** Set by `train()` and `eval()`; layers such as Dropout read it. */
   training = true;
 
   /**
-   * The direct members in PyTorch's order: own parameters, own buffers, then submodules and containers as
-   * they were assigned.
-   */
-  #slots(): Slot[] {
-    const { stateNames, buffers } = this.constructor as typeof Module;
-    const slots: { rank: number; slot: Slot }[] = [];
-    for (const [field, value] of Object.entries(this)) {
-      const name = stateNames[field] ?? snakeCase(field);
-      const isBuffer = buffers.includes(field);
-      const push = (
-        slotName: string,
-        item: unknown,
-        rank: number,
-        replace: (next: unknown) => void,
-      ): void => {
-        const isSlot =
-          item instanceof Module || item instanceof Parameter || (isBuffer && item instanceof Tensor);
-        if (isSlot) slots.push({ rank, slot: { name: slotName, value: item, replace } });
-      };
-      if (Array.isArray(value)) {
-        value.forEach((item: unknown, i) => {
-          push(`${name}.${i}`, item, 2, (next) => value.splice(i, 1, next));
-        });
-      } else if (value instanceof Map) {
-        for (const [key, item] of value) push(`${name}.${key}`, item, 2, (next) => value.set(key, next));
-      } else {
-        const rank = value instanceof Parameter ? 0 : isBuffer ? 1 : 2;
-        push(name, value, rank, (next) => Reflect.set(this, field, next));
-      }
-    }
-    return slots.sort((a, b) => a.rank - b.rank).map(({ slot }) => slot);
-  }
-
-  /** Parameters and buffers below this module, aliases included. */
-  *#tensors(): Generator<Slot<Tensor>, undefined> {
-    for (const { name, value, replace } of this.#slots()) {
-      if (value instanceof Module) {
-        for (const slot of value.#tensors()) yield { ...slot, name: this.tensorName(name, slot.name) };
-      } else {
-        yield { name, value, replace };
-      }
-    }
-  }
-
-  /**
    * State-dict name of the tensor that the submodule at `member` calls `inner`, for classes that spell it
    * otherwise.
    */
-  protected tensorName(member: string, inner: string): string {
+  tensorName(member: string, inner: string): string {
     return `${member}.${inner}`;
   }
 
@@ -104,7 +54,7 @@ export class Module {
     const visit = (module: Module, path: string): void => {
       if (found.has(module)) return;
       found.set(module, path);
-      for (const { name, value } of module.#slots()) {
+      for (const { name, value } of slotsOf(module)) {
         if (value instanceof Module) visit(value, path === "" ? name : `${path}.${name}`);
       }
     };
@@ -118,7 +68,7 @@ export class Module {
    */
   namedParameters(): [string, Parameter][] {
     const found = new Map<Parameter, string>();
-    for (const { name, value } of this.#tensors()) {
+    for (const { name, value } of tensorsOf(this)) {
       if (value instanceof Parameter && !found.has(value)) found.set(value, name);
     }
     return [...found].map(([parameter, name]) => [name, parameter]);
@@ -140,7 +90,7 @@ export class Module {
    * do not dispose of them.
    */
   stateDict(): Map<string, Tensor> {
-    return new Map([...this.#tensors()].map(({ name, value }) => [name, value]));
+    return new Map([...tensorsOf(this)].map(({ name, value }) => [name, value]));
   }
 
   /**
@@ -160,7 +110,7 @@ export class Module {
         : { missing: [], unexpected: [], mismatched };
       throw new StateDictError("the state dict", this.constructor.name, problems);
     }
-    const loads = [...this.#tensors()].flatMap((slot) => {
+    const loads = [...tensorsOf(this)].flatMap((slot) => {
       const given = state.get(slot.name);
       return given ? [{ slot, next: converted(given, slot) }] : [];
     });
@@ -195,7 +145,7 @@ export class Module {
 
   /** Where the first parameter or buffer is; the CPU without any. */
   get device(): Device {
-    return this.#tensors().next().value?.value.device ?? "cpu";
+    return tensorsOf(this).next().value?.value.device ?? "cpu";
   }
 
   /**
@@ -207,7 +157,7 @@ export class Module {
     const moves: { apply: () => void; next: Tensor }[] = [];
     const seen = new Set<Tensor>();
     try {
-      for (const slot of [...this.#tensors()]) {
+      for (const slot of [...tensorsOf(this, true)]) {
         if (slot.value.device === device || (slot.value instanceof Parameter && seen.has(slot.value)))
           continue;
         seen.add(slot.value);
@@ -226,54 +176,105 @@ export class Module {
     return this;
   }
 
+  /**
+   * A module of the same class with parameters and buffers of its own, which start with these values. Stored
+   * formats that cannot be trained become f32.
+   */
+  clone(): this {
+    return cloned(this, new Map());
+  }
+
   /** The module at a path such as `model.layers.0.self_attn`; this one for "". */
   getSubmodule(path: string): Module {
-    return path === "" ? this : this.#submodule(path).value;
+    return path === "" ? this : submodule(this, path).value;
   }
 
   /** Put another module in the place of the one at `path`. */
   setSubmodule(path: string, module: Module): void {
-    this.#submodule(path).replace(module);
+    submodule(this, path).replace(module);
   }
+}
 
-  #submodule(path: string): Slot<Module> {
-    const modules = this.#slots().filter((slot): slot is Slot<Module> => slot.value instanceof Module);
-    for (const slot of modules) {
-      if (path === slot.name) return slot;
-      if (path.startsWith(`${slot.name}.`)) return slot.value.#submodule(path.slice(slot.name.length + 1));
+/**
+ * The direct members of a module in PyTorch's order: own parameters, own buffers, then submodules and containers as
+ * they were assigned.
+ */
+function slotsOf(module: Module): Slot<Tensor | Module>[] {
+  const { stateNames, buffers, transient } = module.constructor as typeof Module;
+  const slots: { rank: number; slot: Slot<Tensor | Module> }[] = [];
+  for (const [field, value] of Object.entries(module)) {
+    const name = stateNames[field] ?? snakeCase(field);
+    const isTransient = transient.includes(field);
+    const isBuffer = isTransient || buffers.includes(field);
+    const push = (slotName: string, item: unknown, rank: number, replace: (next: unknown) => void): void => {
+      const isSlot = item instanceof Module || item instanceof Parameter || (isBuffer && item instanceof Tensor);
+      if (isSlot) slots.push({ rank, slot: { name: slotName, value: item, isTransient, replace } });
+    };
+    if (Array.isArray(value)) {
+      value.forEach((item: unknown, i) => {
+        push(`${name}.${i}`, item, 2, (next) => value.splice(i, 1, next));
+      });
+    } else if (value instanceof Map) {
+      for (const [key, item] of value) push(`${name}.${key}`, item, 2, (next) => value.set(key, next));
+    } else {
+      const rank = value instanceof Parameter ? 0 : isBuffer ? 1 : 2;
+      push(name, value, rank, (next) => Reflect.set(module, field, next));
     }
-    const names = modules.map(({ name }) => name).join(", ") || "no submodules";
-    throw new PolargradError(`${this.constructor.name} has no submodule "${path}"; it has ${names}`);
+  }
+  return slots.sort((a, b) => a.rank - b.rank).map(({ slot }) => slot);
+}
+
+/** Parameters and buffers below a module, aliases included; transient ones if asked for. */
+function* tensorsOf(module: Module, withTransient = false): Generator<Slot<Tensor>, undefined> {
+  for (const slot of slotsOf(module)) {
+    const { name, value, isTransient, replace } = slot;
+    if (value instanceof Module) {
+      for (const inner of tensorsOf(value, withTransient))
+        yield { ...inner, name: module.tensorName(name, inner.name) };
+    } else if (withTransient || !isTransient) {
+      yield { name, value, isTransient, replace };
+    }
   }
 }
 
-/** A new handle on `given`, in the dtype and on the device of what it replaces. */
-function converted(given: Tensor, { name, value }: Slot<Tensor>): Tensor {
-  const { dtype, device } = value;
-  if (given.device !== device && given.device !== "cpu") {
-    throw new PolargradError(
-      `"${name}" is on ${given.device} but its module on ${device}; move it first: await to(t, "${device}")`,
-    );
+function submodule(module: Module, path: string): Slot<Module> {
+  const modules = slotsOf(module).filter((slot): slot is Slot<Module> => slot.value instanceof Module);
+  for (const slot of modules) {
+    if (path === slot.name) return slot;
+    if (path.startsWith(`${slot.name}.`)) return submodule(slot.value, path.slice(slot.name.length + 1));
   }
-  const same = given.dtype === dtype ? given.detach() : noGrad(() => cast(given, { dtype }));
-  if (same.device === device) return same;
-  const uploaded = tensor(same.dataSync(), { shape: same.shape, dtype, device });
-  same.dispose();
-  return uploaded;
+  const names = modules.map(({ name }) => name).join(", ") || "no submodules";
+  throw new PolargradError(`${module.constructor.name} has no submodule "${path}"; it has ${names}`);
 }
 
-/** Replace the value of a parameter, or the buffer itself; takes over `next`. */
-function put({ value, replace }: Slot<Tensor>, next: Tensor): void {
-  if (value instanceof Parameter) {
-    value.assign(next);
-    next.dispose();
-  } else {
-    replace(keep(next));
-    value.dispose();
+/** A copy of a module's fields, in which what was one object is one object again. */
+function cloned<T>(value: T, done: Map<unknown, unknown>): T {
+  if (typeof value !== "object" || value === null) return value;
+  const before = done.get(value);
+  if (before !== undefined) return before as T;
+  const remember = <C>(copy: C): C => {
+    done.set(value, copy);
+    return copy;
+  };
+  if (value instanceof Parameter) return remember(clonedParameter(value)) as T;
+  if (value instanceof Tensor) return remember(keep(value.detach())) as T;
+  if (value instanceof Map) {
+    const copy = remember(new Map<unknown, unknown>());
+    for (const [key, item] of value) copy.set(key, cloned(item, done));
+    return copy as T;
   }
+  if (Array.isArray(value)) {
+    const copy: unknown[] = remember([]);
+    for (const item of value) copy.push(cloned(item, done));
+    return copy as T;
+  }
+  if (!(value instanceof Module)) return value;
+  const copy = remember(Object.create(Object.getPrototypeOf(value)));
+  for (const [field, item] of Object.entries(value)) Reflect.set(copy, field, cloned(item, done));
+  return copy;
 }
 
-function replaceGrad(value: Tensor, grad: Tensor): void {
-  value.grad?.dispose();
-  value.grad = keep(grad);
+/** Values are shared until one of the two is assigned to. */
+function clonedParameter(parameter: Parameter): Parameter {
+  return new Parameter(parameter, { requiresGrad: parameter.requiresGrad });
 }

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it, vi } from "vitest";
-import { AdaptedLinear, DeloraConfig, getPeftModel, LoraConfig } from "../../src/delora/index.ts";
+import { AdaptedLinear, DeloraConfig, getPeftModel, LoraConfig, LoraLayer } from "../../src/delora/index.ts";
 import { Linear } from "../../src/nn/linear.ts";
 import { add, manualSeed, ones, rand, sub } from "../../src/ops/index.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
@@ -18,11 +18,12 @@ describe("dropout", () => {
       loraAlpha: 64,
       loraDropout: 0.25,
       initLoraWeights: false,
-    }).createLayer(linear.weight);
+    }).createLayer(linear.weight, "linear");
     adapted.adapters.set("a", layer);
     adapted.activeAdapters = ["a"];
     const x = ones([50, 64]);
     const seen: Tensor[] = [];
+    if (!(layer instanceof LoraLayer)) throw new Error("not LoRA");
     vi.spyOn(layer, "delta").mockImplementation((input) => {
       seen.push(input);
       return linear.forward(input);
@@ -50,7 +51,7 @@ describe("an AdaptedLinear", () => {
     const linear = new Linear(4, 3);
     const adapted = new AdaptedLinear(linear);
     const config = new DeloraConfig({ r: 2, initWeights: false });
-    for (const name of ["a", "b"]) adapted.adapters.set(name, config.createLayer(linear.weight));
+    for (const name of ["a", "b"]) adapted.adapters.set(name, config.createLayer(linear.weight, name));
     const x = rand([5, 4]);
     const out = (active: string[]): Tensor => {
       adapted.activeAdapters = active;

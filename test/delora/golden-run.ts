@@ -122,6 +122,6 @@ export async function loadGoldenAdapter(device: Device): Promise<{ adapter: numb
   }): Promise<ArrayLike<number>> => noGrad(() => model.forward({ inputIds: [ids[0]] }).logits).data();
   const peft = await PeftModel.fromPretrained(await goldenBase(device), goldenRun?.adapter ?? "");
   const adapter = relativeError(await logits(peft), expected("logits_adapter_row0"));
-  const merged = relativeError(await logits(peft.mergeAndUnload()), expected("logits_merged_row0"));
+  const merged = relativeError(await logits(await peft.mergeAndUnload()), expected("logits_merged_row0"));
   return { adapter, merged };
 }

@@ -137,9 +137,7 @@ describe("getPeftModel", () => {
     expect(model.parameters().every(({ requiresGrad }) => requiresGrad)).toBe(true);
   });
 
-  it("refuses a second adapter, and names that cannot be one", () => {
-    const model = getPeftModel(tinyLlama(), new DeloraConfig()).baseModel;
-    expect(() => getPeftModel(model, new DeloraConfig())).toThrow("the model has adapters already");
+  it("refuses names that cannot be an adapter's", () => {
     for (const name of ["", "a.b", "../up"]) {
       expect(() => getPeftModel(tinyLlama(), new DeloraConfig(), name)).toThrow(
         `got ${JSON.stringify(name)}`,
@@ -149,19 +147,19 @@ describe("getPeftModel", () => {
 });
 
 describe.each(ALL_METHODS)("merging %s", (_, config) => {
-  it("gives a plain model with the adapted model's logits", () => {
+  it("gives a plain model with the adapted model's logits", async () => {
     const peft = getPeftModel(tinyLlama(), config);
     const expected = logitsOf(peft);
-    const merged = peft.mergeAndUnload();
+    const merged = await peft.mergeAndUnload();
     expect([...merged.stateDict().keys()]).toEqual([...tinyLlama().stateDict().keys()]);
     expect(relativeError(logitsOf(merged), expected)).toBeLessThan(1e-5);
     expect(relativeError(logitsOf(tinyLlama()), expected)).toBeGreaterThan(1e-2);
   });
 
-  it("leaves tied embeddings alone", () => {
+  it("leaves tied embeddings alone", async () => {
     const peft = getPeftModel(tinyLlama({ tied: true }), config.with({ targetModules: ["lm_head"] }));
     const expected = logitsOf(peft);
-    expect(relativeError(logitsOf(peft.mergeAndUnload()), expected)).toBeLessThan(1e-5);
+    expect(relativeError(logitsOf(await peft.mergeAndUnload()), expected)).toBeLessThan(1e-5);
   });
 
   it("is not done by unload", () => {

@@ -47,6 +47,7 @@ describe("modules that PEFT adapts", () => {
       const verdict = moduleSelector({
         targetModules,
         excludeModules: config.exclude_modules ?? null,
+        modulesToSave: null,
         layersToTransform: config.layers_to_transform ?? null,
         layersPattern: config.layers_pattern ?? null,
       });
