@@ -27,7 +27,11 @@ export const FINETUNE_FLAGS = {
     open: "low",
   }),
   module_dropout: number("p", "dropout on the adapters' input", { low: 0, high: 1, open: "high" }),
-  target_modules: list("names", "modules to adapt, between commas (also --delora_target_modules)"),
+  lambda_learning_rate: number("x", "peak of λ's own learning rate (default: --learning_rate)", { low: 0 }),
+  target_modules: list(
+    "names",
+    "modules to adapt, between commas, or all-linear (also --delora_target_modules)",
+  ),
   seed: whole("n", "of the split, the order of the rows, the adapter's start and dropout", 0),
   all_modules: toggle("list every adapted module at the end, however many there are"),
 };
@@ -36,7 +40,10 @@ export const FINETUNE_FLAGS = {
 export type FinetuneFlags = Given<typeof FINETUNE_FLAGS>;
 
 /** What a run needs to know, with defaults filled in. The names are the flags'. */
-export type FinetuneSettings = Required<Omit<FinetuneFlags, "base_model" | "data_path">>;
+export type FinetuneSettings = Required<
+  Omit<FinetuneFlags, "base_model" | "data_path" | "lambda_learning_rate">
+> &
+  Pick<FinetuneFlags, "lambda_learning_rate">;
 
 const ROWS_A_STEP = 16;
 
@@ -71,6 +78,10 @@ export function settingsOf(
     ...settings,
   };
 }
+
+/** What `--target_modules` names: a list, or PEFT's word for every Linear but the head. */
+export const targetsOf = (names: readonly string[]): "all-linear" | readonly string[] =>
+  names.length === 1 && names[0].toLowerCase() === "all-linear" ? "all-linear" : names;
 
 /** Text below the list of flags: what differs from PEFT's script. */
 export const FINETUNE_NOTES = `

@@ -3,6 +3,7 @@ import type { EncodedRow } from "../io/index.ts";
 import type { LlamaForCausalLM } from "../nn/index.ts";
 import type { DeviceInfo } from "../ops/index.ts";
 import type { Trainer } from "../train/index.ts";
+import { targetsOf } from "./finetune-flags.ts";
 import type { Job } from "./finetune-job.ts";
 import { count, counted } from "./format.ts";
 import { facts } from "./table.ts";
@@ -42,7 +43,8 @@ export function header(
     ],
     ["steps", `${count(trainer.totalSteps)} (${batch}), ${warmUp}; learning rate ${settings.learning_rate}`],
   ]);
-  const unmatched = settings.target_modules.filter(
+  const targets = targetsOf(settings.target_modules);
+  const unmatched = (targets === "all-linear" ? [] : targets).filter(
     (target) => !modules.some((name) => name === target || name.endsWith(`.${target}`)),
   );
   const extra =

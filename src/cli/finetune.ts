@@ -5,7 +5,7 @@ import { closeDevice, type DeviceInfo, init } from "../ops/index.ts";
 import { manualSeed } from "../tensor/generator.ts";
 import { TrainingError } from "../train/index.ts";
 import { adapterTable } from "./adapter-table.ts";
-import type { FinetuneFlags, FinetuneSettings } from "./finetune-flags.ts";
+import { type FinetuneFlags, type FinetuneSettings, targetsOf } from "./finetune-flags.ts";
 import { header } from "./finetune-header.ts";
 import { type Job, padIdOf, prepareJob } from "./finetune-job.ts";
 import { count, decimal, duration } from "./format.ts";
@@ -40,7 +40,7 @@ function adapt(model: LlamaForCausalLM, settings: FinetuneSettings): PeftModel<L
     r: settings.rank,
     deloraLambda: settings.delora_lambda,
     moduleDropout: settings.module_dropout,
-    targetModules: settings.target_modules,
+    targetModules: targetsOf(settings.target_modules),
     taskType: "CAUSAL_LM",
   });
   return getPeftModel(model, config);

@@ -132,6 +132,7 @@ function argumentsOf(settings: FinetuneSettings, padTokenId: number): TrainingAr
     learningRate: settings.learning_rate,
     schedule: "linear",
     warmupRatio: WARMUP_RATIO,
+    strengthLearningRate: settings.lambda_learning_rate ?? null,
     weightDecay: 0,
     maxGradNorm: 1,
     evalSteps: settings.eval_step,

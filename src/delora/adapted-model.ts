@@ -4,6 +4,7 @@ import type { Parameter } from "../tensor/parameter.ts";
 import type { Device } from "../tensor/storage.ts";
 import type { WarningHandler } from "./config-json.ts";
 import { AdapterError } from "./errors.ts";
+import { adaptedLinears } from "./inject.ts";
 import { mergeLayers, refuseBrokenMerge, removeLayers, unmergedNames, unmergeLayers } from "./merge.ts";
 import { ModelAdapters } from "./model-adapters.ts";
 import type { PeftConfig } from "./peft-config.ts";
@@ -169,6 +170,16 @@ export abstract class AdaptedModel<M extends AdaptableModel> {
   /** All parameters, frozen ones too. */
   parameters(): Parameter[] {
     return this.baseModel.parameters();
+  }
+
+  /**
+   * The strengths λ of the active adapters. An optimizer can give them settings of their own, as the paper does; PEFT's
+   * treat them as all other parameters: `new AdamW([{ params: strengths, lr: 1e-2 }, { params: others, lr: 1e-3 }])`.
+   */
+  strengthParameters(): Parameter[] {
+    return adaptedLinears(this.baseModel)
+      .flatMap(([, adapted]) => adapted.activeLayers())
+      .flatMap((layer) => layer.strengthParameters());
   }
 
   /** Training mode on (or off). */

@@ -54,6 +54,11 @@ export abstract class AdapterLayer extends Module {
     return null;
   }
 
+  /** The parameters that are its strength, to be trained with settings of their own; [] for a method without one. */
+  strengthParameters(): Parameter[] {
+    return [];
+  }
+
   /** What the adapter took over from the base weight and its file holds too; null for a method that takes nothing. */
   ofBase(): Tensor | null {
     return null;

@@ -139,6 +139,10 @@ export class DeloraLayer extends LowRankLayer {
     return this.wNorm;
   }
 
+  override strengthParameters(): Parameter[] {
+    return [this.lambda];
+  }
+
   override strength(): Strength {
     return { lambda: this.lambda, bound: tidy(() => mul(abs(this.lambda), max(this.wNorm))) };
   }

@@ -81,6 +81,10 @@ export class PaperDeloraLayer extends LowRankLayer {
     throw new AdapterError("", "an adapter of the paper's variant cannot be saved: merge it into its base instead");
   }
 
+  override strengthParameters(): Parameter[] {
+    return [this.lambda];
+  }
+
   override strength(): Strength {
     const bound = (): Tensor => mul(add(abs(this.lambda), abs(this.initialLambda)), max(this.wNorm));
     return { lambda: this.lambda, bound: tidy(bound) };

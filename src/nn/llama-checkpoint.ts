@@ -107,7 +107,8 @@ const sameBytes = (a: SafetensorsTensor, b: SafetensorsTensor | undefined): bool
   a.dtype === b?.dtype && a.data.every((byte, i) => byte === b.data[i]);
 
 /**
- * Write a model as config.json and model.safetensors: all tensors F32, tied ones once.
+ * Write a model as config.json and model.safetensors: all tensors F32, tied ones once. A head that an adapter was
+ * merged into is no longer tied, and config.json says so.
  *
  * @param plain a model of the same configuration without adapters: the names and shapes to write
  */
@@ -131,7 +132,9 @@ export async function saveLlama(
       data: data instanceof Float32Array ? data : Float32Array.from(data),
     });
   }
-  const json = `${JSON.stringify(llamaConfigToJson(config), null, 2)}\n`;
+  const [embedding, head] = ["model.embed_tokens.weight", "lm_head.weight"].map((name) => model.stateDict().get(name));
+  const written = llamaConfigToJson({ ...config, tieWordEmbeddings: config.tieWordEmbeddings && embedding === head });
+  const json = `${JSON.stringify(written, null, 2)}\n`;
   const files = new Map<string, string | Uint8Array>([
     [CONFIG, json],
     [WEIGHTS, serializeSafetensors(tensors, { format: "pt" })],

@@ -12,6 +12,8 @@ import { getScheduler, type ScheduleName, type Scheduler } from "./schedule.ts";
 export interface TrainableModel {
   forward(batch: Batch & { readonly numItemsInBatch?: number }): { readonly loss?: Tensor | undefined };
   parameters(): readonly Parameter[];
+  /** Parameters with the settings `strengthLearningRate` and `strengthWeightDecay`. */
+  strengthParameters?(): readonly Parameter[];
   train(): unknown;
   eval(): unknown;
 }
@@ -34,6 +36,10 @@ export interface TrainingArguments {
   readonly warmupRatio?: number;
   /** Default 0. */
   readonly weightDecay?: number;
+  /** Learning rate of the strengths λ, on the same schedule. Default: `learningRate`, as in PEFT. */
+  readonly strengthLearningRate?: number | null;
+  /** Weight decay of the strengths λ. Default: `weightDecay`, as in PEFT, where it shrinks the bound of the update. */
+  readonly strengthWeightDecay?: number | null;
   /** Bound of the gradients' joint norm; 0 turns clipping off. Default 1. */
   readonly maxGradNorm?: number;
   /** Evaluate every so many steps, and after the last. Default 0: never. */
@@ -89,6 +95,8 @@ const DEFAULTS: Settings = {
   schedule: "linear",
   warmupRatio: 0,
   weightDecay: 0,
+  strengthLearningRate: null,
+  strengthWeightDecay: null,
   maxGradNorm: 1,
   evalSteps: 0,
   saveSteps: 0,
@@ -139,9 +147,9 @@ export class Trainer {
    * @throws TrainingError when the loss or the gradient norm is not finite: nothing is updated in that step
    */
   async train(events: TrainingEvents = {}): Promise<void> {
-    const { learningRate, weightDecay, schedule, warmupRatio, evalSteps, saveSteps } = this.#settings;
+    const { schedule, warmupRatio, evalSteps, saveSteps } = this.#settings;
     const total = this.totalSteps;
-    const optimizer = new AdamW(this.#trainable, { lr: learningRate, weightDecay });
+    const optimizer = this.#optimizer();
     const scheduler = getScheduler(schedule, optimizer, { numWarmupSteps: Math.ceil(warmupRatio * total), numTrainingSteps: total });
     const began = performance.now();
     try {
@@ -166,6 +174,20 @@ export class Trainer {
   async evaluate(rows: readonly EncodedRow[] = this.#evalRows): Promise<number> {
     const { batchSize, padTokenId } = this.#settings;
     return evaluateLoss(this.#model, rows, { batchSize, padTokenId });
+  }
+
+  /** AdamW, with the strengths in a group of their own; the others' learning rate is the first group's. */
+  #optimizer(): AdamW {
+    const { learningRate, weightDecay, strengthLearningRate, strengthWeightDecay } = this.#settings;
+    const all = new Set(this.#model.strengthParameters?.());
+    const strengths = this.#trainable.filter((parameter) => all.has(parameter));
+    const others = this.#trainable.filter((parameter) => !all.has(parameter));
+    const own = { lr: strengthLearningRate ?? learningRate, weightDecay: strengthWeightDecay ?? weightDecay };
+    const groups = [
+      { params: others, lr: learningRate, weightDecay },
+      { params: strengths, ...own },
+    ];
+    return new AdamW(groups.filter(({ params }) => params.length > 0));
   }
 
   /** The micro-batches of each optimizer step, epoch after epoch. */
@@ -248,9 +270,20 @@ function checked(settings: Settings): Settings {
     const value = settings[name] as number;
     if (!Number.isInteger(value) || value < 1) throw new TrainingError(`${name} must be a whole number of at least 1, got ${value}`);
   }
-  const positive: (keyof Settings)[] = ["numEpochs", "learningRate", "weightDecay", "maxGradNorm", "warmupRatio", "evalSteps", "saveSteps", "maxSteps"];
+  const positive: (keyof Settings)[] = [
+    "numEpochs",
+    "learningRate",
+    "weightDecay",
+    "strengthLearningRate",
+    "strengthWeightDecay",
+    "maxGradNorm",
+    "warmupRatio",
+    "evalSteps",
+    "saveSteps",
+    "maxSteps",
+  ];
   for (const name of positive) {
-    const value = settings[name] as number;
+    const value = (settings[name] ?? 0) as number;
     if (!(value >= 0) || !Number.isFinite(value)) throw new TrainingError(`${name} must be a number of at least 0, got ${value}`);
   }
   return settings;

@@ -85,6 +85,7 @@ describe("finetune", () => {
 
   it("saves the adapter, the tokenizer and the checkpoints, and nothing else", () => {
     expect(readdirSync(output).sort()).toEqual([
+      "README.md",
       "adapter_config.json",
       "adapter_model.safetensors",
       "checkpoint-10",
@@ -93,6 +94,7 @@ describe("finetune", () => {
       "tokenizer_config.json",
     ]);
     expect(readdirSync(join(output, "checkpoint-10")).sort()).toEqual([
+      "README.md",
       "adapter_config.json",
       "adapter_model.safetensors",
     ]);
@@ -214,6 +216,7 @@ describe("the process", () => {
     expect(Number(checkpoint)).toBeGreaterThanOrEqual(Number(step) - 2);
     expect(readdirSync(output).every((name) => name.startsWith("checkpoint-"))).toBe(true);
     expect(readdirSync(join(output, `checkpoint-${checkpoint}`)).sort()).toEqual([
+      "README.md",
       "adapter_config.json",
       "adapter_model.safetensors",
     ]);
