@@ -1,9 +1,8 @@
-import { PeftModel, readPeftConfig } from "../delora/index.ts";
-import { exists, joinPath } from "../io/index.ts";
+import { PeftModel } from "../delora/index.ts";
 import { AutoTokenizer, type GenerateOptions, LlamaForCausalLM } from "../nn/index.ts";
 import { closeDevice, init } from "../ops/index.ts";
 import { choice, type Given, number, text, toggle, whole } from "./args.ts";
-import { embeddedModel, mustBeModel } from "./base-model.ts";
+import { baseOf, embeddedModel, mustBeModel } from "./base-model.ts";
 import { continueText } from "./continue-text.ts";
 import { UsageError } from "./errors.ts";
 import { harmless, type Terminal } from "./terminal.ts";
@@ -51,7 +50,7 @@ export async function generate(given: GenerateFlags, terminal: Terminal): Promis
   if (prompt === undefined)
     throw new UsageError('--prompt is missing: say what to continue, such as --prompt "Once upon a time"');
   const options = optionsOf(given);
-  const base_model = given.base_model ?? (await baseOf(adapter)) ?? embeddedModel();
+  const base_model = given.base_model ?? (adapter && (await baseOf(adapter))) ?? embeddedModel();
   await mustBeModel(base_model);
   const tokenizer = await AutoTokenizer.fromPretrained(base_model);
   try {
@@ -65,14 +64,6 @@ export async function generate(given: GenerateFlags, terminal: Terminal): Promis
   } finally {
     await closeDevice();
   }
-}
-
-/** The model that an adapter was trained on, if its config names a directory that is here. */
-async function baseOf(adapter: string | undefined): Promise<string | null> {
-  if (adapter === undefined) return null;
-  const { baseModelNameOrPath } = await readPeftConfig(adapter, () => {});
-  const isHere = baseModelNameOrPath && (await exists(joinPath(baseModelNameOrPath, "config.json")));
-  return isHere ? baseModelNameOrPath : null;
 }
 
 function optionsOf(given: GenerateFlags): GenerateOptions {

@@ -5,6 +5,7 @@ import { reportError } from "./errors.ts";
 import { finetune } from "./finetune.ts";
 import { DEFAULTS, FINETUNE_FLAGS, FINETUNE_NOTES } from "./finetune-flags.ts";
 import { generate, GENERATE_FLAGS } from "./generate.ts";
+import { merge, MERGE_FLAGS } from "./merge.ts";
 import { packageVersion } from "./package-version.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -13,6 +14,8 @@ interface Entry {
   readonly flags: Flags;
   readonly summary: string;
   readonly notes: string;
+  /** What stands behind the command's name; `run` gets it as `path`. */
+  readonly path?: { readonly name: string; readonly help: string };
   /** Shown in the help beside the flags. */
   readonly defaults: Readonly<Record<string, unknown>>;
   run(given: Record<string, unknown>, terminal: Terminal): Promise<unknown>;
@@ -36,6 +39,14 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     notes: GENERATE_NOTES,
     defaults: {},
     run: generate,
+  },
+  merge: {
+    flags: MERGE_FLAGS,
+    summary: "write a Llama with an adapter merged into its weights",
+    notes: "",
+    defaults: {},
+    path: { name: "adapter", help: "directory of the adapter" },
+    run: merge,
   },
   doctor: {
     flags: DOCTOR_FLAGS,
@@ -97,7 +108,7 @@ function makeProgram(
             .replaceAll("\n", " "),
         ),
     });
-  for (const [name, { flags, summary, notes, defaults, run }] of Object.entries(COMMANDS)) {
+  for (const [name, { flags, summary, notes, defaults, path, run }] of Object.entries(COMMANDS)) {
     const command = program.command(name).summary(summary).description(summary).allowExcessArguments(false);
     for (const option of optionsOf(flags)) {
       const byDefault = defaults[option.name()];
@@ -106,9 +117,11 @@ function makeProgram(
       command.addOption(option);
     }
     command.addHelpText("after", notes).showHelpAfterError(`polargrad ${name} --help lists the flags`);
-    command.action(async (given: Record<string, unknown>) =>
-      finish((await run(given, terminal)) === false ? 1 : 0),
-    );
+    if (path) command.argument(`<${path.name}>`, path.help);
+    command.action(async (...args: unknown[]) => {
+      const given = path ? { ...(args[1] as object), path: args[0] } : (args[0] as Record<string, unknown>);
+      finish((await run(given, terminal)) === false ? 1 : 0);
+    });
   }
   return program;
 }
