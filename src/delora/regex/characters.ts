@@ -34,6 +34,9 @@ export class CharacterSet {
   readonly #test: (code: number) => boolean;
   /** Answers for ASCII: -1 until asked for. */
   readonly #ascii = new Int8Array(ASCII).fill(-1);
+  /** The last code point beyond ASCII that was asked for: many states ask the same at one place of a text. */
+  #last = -1;
+  #lastAnswer = false;
 
   constructor(test: (code: number) => boolean) {
     this.#test = test;
@@ -41,7 +44,13 @@ export class CharacterSet {
 
   /** Whether the code point is in the set. */
   has(code: number): boolean {
-    if (code >= ASCII) return this.#test(code);
+    if (code >= ASCII) {
+      if (code !== this.#last) {
+        this.#lastAnswer = this.#test(code);
+        this.#last = code;
+      }
+      return this.#lastAnswer;
+    }
     let known = this.#ascii[code] as number;
     if (known < 0) {
       known = this.#test(code) ? 1 : 0;

@@ -1,5 +1,6 @@
 import { PatternError } from "./errors.ts";
-import type { Instruction, Place, Program, Step } from "./program.ts";
+import type { Program } from "./program.ts";
+import { ProgramBuilder } from "./program-builder.ts";
 import type { Node, Repetition } from "./syntax.ts";
 
 /**
@@ -24,7 +25,7 @@ export function compileSyntax(root: Node, pattern: string, keepsGroups: boolean)
 class Compiler {
   readonly #pattern: string;
   readonly #keepsGroups: boolean;
-  #states = 0;
+  readonly #builder = new ProgramBuilder();
   /** The outermost quantifier that is being expanded. */
   #expanding: Repetition | null = null;
 
@@ -34,26 +35,26 @@ class Compiler {
   }
 
   compile(root: Node): Program {
-    const start = this.#emit(root, this.#add(0, { op: "match" }), 0);
-    return { start, states: this.#states, keepsGroups: this.#keepsGroups };
+    const start = this.#emit(root, this.#builder.match(), 0);
+    return this.#builder.build(start, this.#keepsGroups);
   }
 
   /** The instructions of `node`, which continue at `next`, in `depth` loops that may turn without moving. */
-  #emit(node: Node, next: Instruction, depth: number): Instruction {
+  #emit(node: Node, next: number, depth: number): number {
     switch (node.kind) {
       case "set":
-        return this.#add(depth, { op: "read", set: node.set, next });
+        return this.#checked(this.#builder.read(depth, node.set, next));
       case "assertion":
-        return this.#add(depth, { op: "assert", assertion: node.assertion, next });
+        return this.#checked(this.#builder.assert(depth, node.assertion, next));
       case "sequence":
         return node.items.reduceRight((after, item) => this.#emit(item, after, depth), next);
       case "choice":
         return this.#emitChoice(node.options, next, depth);
       case "capture": {
         if (!this.#keepsGroups) return this.#emit(node.body, next, depth);
-        const end = this.#add(depth, { op: "save", slot: 2 * node.group + 1, next });
+        const end = this.#checked(this.#builder.save(depth, 2 * node.group + 1, next));
         const body = this.#emit(node.body, end, depth);
-        return this.#add(depth, { op: "save", slot: 2 * node.group, next: body });
+        return this.#checked(this.#builder.save(depth, 2 * node.group, body));
       }
       case "repetition": {
         const outermost = this.#expanding === null;
@@ -65,25 +66,32 @@ class Compiler {
     }
   }
 
-  #emitChoice(options: readonly Node[], next: Instruction, depth: number): Instruction {
+  #emitChoice(options: readonly Node[], next: number, depth: number): number {
     const starts = options.map((option) => this.#emit(option, next, depth));
-    return starts.reduceRight((second, first) => this.#add(depth, { op: "split", first, second }));
+    return starts.reduceRight((second, first) => {
+      const split = this.#split(depth);
+      this.#builder.setWays(split, depth, first, second);
+      return split;
+    });
   }
 
   /** `x{2,5}` is `xx(x(x(x)?)?)?`, `x{2,}` is `xxx*`: what Python's counters do. */
-  #emitRepetition(node: Repetition, next: Instruction, depth: number): Instruction {
-    const { body, min, max, greedy } = node;
+  #emitRepetition(node: Repetition, next: number, depth: number): number {
+    const { body, min, max } = node;
     const mayStick = this.#keepsGroups && canBeEmpty(body);
     let start = next;
     let copies = min;
     if (max === Number.POSITIVE_INFINITY) {
-      const loop = this.#emitLoop(body, { next, depth, greedy, mayStick });
+      const split = this.#split(depth);
+      const inside = this.#emitTurn(node, { split, again: split, exit: next, depth, mayStick });
       // Only a loop that may get stuck needs a copy of its body for the first turn, which always has a next.
-      start = min > 0 && !mayStick ? loop.body : loop.start;
+      start = min > 0 && !mayStick ? inside : split;
       if (min > 0 && !mayStick) copies = min - 1;
     } else {
       for (let count = min; count < max; count++) {
-        start = this.#emitOption(body, { again: start, exit: next, depth, greedy, mayStick });
+        const split = this.#split(depth);
+        this.#emitTurn(node, { split, again: start, exit: next, depth, mayStick });
+        start = split;
       }
     }
     for (let count = 0; count < copies; count++) {
@@ -94,48 +102,30 @@ class Compiler {
     return start;
   }
 
-  /** `x*`: its start, and the start of its body. */
-  #emitLoop(
-    body: Node,
-    loop: { next: Instruction; depth: number; greedy: boolean; mayStick: boolean },
-  ): { start: Instruction; body: Instruction } {
-    const { next, depth, greedy, mayStick } = loop;
-    const start = this.#add(depth, { op: "split", first: next, second: next });
-    const inside = mayStick
-      ? this.#emitTurn(body, { again: start, exit: next, depth })
-      : this.#emit(body, start, depth);
-    if (greedy) start.first = inside;
-    else start.second = inside;
-    return { start, body: inside };
-  }
-
-  /** `x?` that leads to `again`, or past everything to `exit`. */
-  #emitOption(
-    body: Node,
-    turn: { again: Instruction; exit: Instruction; depth: number; greedy: boolean; mayStick: boolean },
-  ): Instruction {
-    const { again, exit, depth, greedy, mayStick } = turn;
-    const inside = mayStick ? this.#emitTurn(body, turn) : this.#emit(body, again, depth);
-    return this.#add(depth, {
-      op: "split",
-      first: greedy ? inside : exit,
-      second: greedy ? exit : inside,
-    });
-  }
-
-  /** One turn of a body that may match nothing; then there is no other turn. */
+  /**
+   * Lets a split choose between `exit` and one turn of the body, which leads to `again`; a turn that
+   * `mayStick`, matching nothing, leads to `exit`. Returns where the turn starts.
+   */
   #emitTurn(
-    body: Node,
-    { again, exit, depth }: { again: Instruction; exit: Instruction; depth: number },
-  ): Instruction {
+    { body, greedy }: Repetition,
+    turn: { split: number; again: number; exit: number; depth: number; mayStick: boolean },
+  ): number {
+    const { split, again, exit, depth, mayStick } = turn;
     const loop = depth + 1;
-    return this.#emit(body, this.#add(loop, { op: "gate", loop, moved: again, stuck: exit }), loop);
+    const inside = mayStick
+      ? this.#emit(body, this.#checked(this.#builder.gate(loop, again, exit)), loop)
+      : this.#emit(body, again, depth);
+    this.#builder.setWays(split, depth, greedy ? inside : exit, greedy ? exit : inside);
+    return inside;
   }
 
-  #add<S extends Step>(depth: number, step: S): Place & S {
-    const instruction = { ...step, state: this.#states, depth };
-    this.#states += depth + 1;
-    if (this.#states > MAX_STATES) throw this.#tooLarge();
+  #split(depth: number): number {
+    return this.#checked(this.#builder.split(depth));
+  }
+
+  /** The instruction that was just added, unless it is one too many. */
+  #checked(instruction: number): number {
+    if (this.#builder.states > MAX_STATES) throw this.#tooLarge();
     return instruction;
   }
 

@@ -74,10 +74,7 @@ export function compilePattern(pattern: string): Pattern {
     const end = newest(trail, 2 * number + 1);
     const start = newest(trail, 2 * number);
     if (start === null || end === null) return null;
-    return codes
-      .slice(start, end)
-      .map((code) => String.fromCodePoint(code))
-      .join("");
+    return Array.from(codes.subarray(start, end), (code) => String.fromCodePoint(code)).join("");
   };
 
   return {
@@ -93,8 +90,8 @@ export function compilePattern(pattern: string): Pattern {
   };
 }
 
-function codePoints(text: string): number[] {
-  return Array.from(text, (character) => character.codePointAt(0) ?? 0);
+function codePoints(text: string): Int32Array {
+  return Int32Array.from(text, (character) => character.codePointAt(0) ?? 0);
 }
 
 function newest(trail: Trail | null | undefined, slot: number): number | null {

@@ -1,42 +1,34 @@
 import type { CharacterSet } from "./characters.ts";
 import type { Assertion } from "./syntax.ts";
 
-/**
- * One step of a compiled pattern, in the manner of Thompson's construction.
- *
- * Python leaves a loop whose body can match the empty text, such as `(a*)*`, when an iteration moved nowhere,
- * and that shows in the groups. So in a program that keeps groups, a thread has to know which of the loops
- * around it have moved. `depth` counts those loops; it is 0 everywhere in other programs. An inner iteration
- * is never older than the outer one, so one number says it all: the *level*, the number of these loops, from
- * the outside in, that have moved. A state is an instruction with a level: `state` numbers the one of level
- * 0, and the next `depth` numbers are its other levels.
- */
-export type Instruction = Place & Step;
-
-/** Where an instruction stands, as in `Instruction`. */
-export interface Place {
-  readonly state: number;
-  readonly depth: number;
-}
-
-/** What an instruction does. `next` and the like are where the thread continues. */
-export type Step =
-  /** Reads one character of the set. */
-  | { readonly op: "read"; readonly set: CharacterSet; readonly next: Instruction }
-  | { readonly op: "assert"; readonly assertion: Assertion; readonly next: Instruction }
+/** What a state does, in the manner of Thompson's construction. */
+export const OPS = {
+  /** Reads one character of a set. */
+  read: 0,
+  /** Continues at `next` when an assertion holds. */
+  assert: 1,
   /** Notes the position: slot 2g is the start of group g, slot 2g + 1 its end. */
-  | { readonly op: "save"; readonly slot: number; readonly next: Instruction }
-  /** Continues at both, `first` being preferred. Loops close by assigning to it, hence not readonly. */
-  | { readonly op: "split"; first: Instruction; second: Instruction }
-  /** The end of an iteration of loop `loop`: to `moved` when it read something, else to `stuck`. */
-  | { readonly op: "gate"; readonly loop: number; readonly moved: Instruction; readonly stuck: Instruction }
-  | { readonly op: "match" };
+  save: 2,
+  /** Continues at `next` and at its operand, `next` being preferred. */
+  split: 3,
+  /** Continues at `next`. */
+  jump: 4,
+  /** Ends the match. */
+  match: 5,
+} as const;
 
-/** A compiled pattern. */
+/** A compiled pattern: states by number, in arrays, so that running it allocates nothing for a step. */
 export interface Program {
-  readonly start: Instruction;
-  /** How many states there are: all instructions with all their levels. */
-  readonly states: number;
+  /** The state it starts in. */
+  readonly start: number;
+  /** What each state does: one of `OPS`. */
+  readonly ops: Uint8Array;
+  /** Where each state continues; of a match, nowhere. */
+  readonly next: Int32Array;
+  /** Of a read an index into `sets`, of an assert into `assertions`, of a save the slot, of a split a state. */
+  readonly operands: Int32Array;
+  readonly sets: readonly CharacterSet[];
+  readonly assertions: readonly Assertion[];
   /** Whether it saves the groups, and leaves loops that move nowhere exactly as Python does. */
   readonly keepsGroups: boolean;
 }

@@ -1,6 +1,8 @@
-import { isWord } from "./characters.ts";
-import type { Instruction, Program } from "./program.ts";
-import type { Assertion } from "./syntax.ts";
+import { holds } from "./assertions.ts";
+import { OPS, type Program } from "./program.ts";
+
+// Constants of this file: the inner loop compares with them.
+const { read: READ, assert: ASSERT, save: SAVE, split: SPLIT, match: MATCH } = OPS;
 
 /** The positions that a thread has saved, the newest first. Threads share their tails. */
 export interface Trail {
@@ -17,17 +19,6 @@ export interface Question {
   readonly toEnd: boolean;
 }
 
-/** A thread waits at an instruction that reads a character or ends the match. */
-interface Thread {
-  readonly at: Instruction;
-  readonly trail: Trail | null;
-}
-
-/** An instruction that is still to be followed, with the level of `Instruction`. */
-interface Pending extends Thread {
-  readonly level: number;
-}
-
 /**
  * Runs the automaton over a text, all its threads side by side (R. Pike's machine, as in R. Cox, Regular
  * Expression Matching: the Virtual Machine Approach, 2009). Threads are kept in the order in which a
@@ -36,126 +27,105 @@ interface Pending extends Thread {
  *
  * @param text as code points
  * @returns what the match that Python prefers has saved, or `undefined` when there is no match. A program
- * that keeps no groups stops at the first match it finds.
+ * that keeps no groups stops at the first match it finds, and allocates nothing for a step.
  */
-export function simulate(
-  program: Program,
-  text: readonly number[],
-  question: Question,
-): Trail | null | undefined {
+export function simulate(program: Program, text: Int32Array, question: Question): Trail | null | undefined {
+  const { ops, next, operands, sets, keepsGroups } = program;
+  const { fromStart, toEnd } = question;
   const closure = new Closure(program, text);
+  let threads = new Threads(ops.length);
+  let following = new Threads(ops.length);
   let found: Trail | null | undefined;
-  let threads: Thread[] = [];
-  closure.follow(program.start, 0, null, 0, threads);
+  closure.follow(program.start, null, 0, threads);
   for (let position = 0; ; position++) {
-    const following: Thread[] = [];
-    for (const { at, trail } of threads) {
-      if (at.op === "match") {
-        if (question.toEnd && position < text.length) continue;
-        if (!program.keepsGroups) return trail;
+    const atEnd = position === text.length;
+    following.count = 0;
+    for (let i = 0; i < threads.count; i++) {
+      const state = threads.states[i];
+      const trail = threads.trails[i];
+      if (ops[state] === MATCH) {
+        if (toEnd && !atEnd) continue;
+        if (!keepsGroups) return trail;
         found = trail;
         // The threads behind this one are less preferred.
         break;
       }
-      const code = text[position];
-      if (at.op === "read" && code !== undefined && at.set.has(code))
-        closure.follow(at.next, at.depth, trail, position + 1, following);
+      if (!atEnd && sets[operands[state]].has(text[position]))
+        closure.follow(next[state], trail, position + 1, following);
     }
-    if (position >= text.length) return found;
-    if (!question.fromStart && found === undefined)
-      closure.follow(program.start, 0, null, position + 1, following);
-    if (following.length === 0 && (question.fromStart || found !== undefined)) return found;
-    threads = following;
+    if (atEnd) return found;
+    const mayStart = !fromStart && found === undefined;
+    if (mayStart) closure.follow(program.start, null, position + 1, following);
+    else if (following.count === 0) return found;
+    [threads, following] = [following, threads];
   }
 }
 
-/** Finds the threads that an instruction leads to without reading. */
+/** Threads in order of preference, each waiting in a state that reads a character or ends the match. */
+class Threads {
+  count = 0;
+  readonly states: Int32Array;
+  readonly trails: (Trail | null)[];
+
+  constructor(states: number) {
+    this.states = new Int32Array(states);
+    this.trails = new Array<Trail | null>(states).fill(null);
+  }
+
+  add(state: number, trail: Trail | null): void {
+    this.states[this.count] = state;
+    this.trails[this.count] = trail;
+    this.count++;
+  }
+}
+
+/** Finds the threads that a state leads to without reading. */
 class Closure {
-  readonly #text: readonly number[];
+  readonly #program: Program;
+  readonly #text: Int32Array;
   /** For each state, one more than the last position at which it was entered. */
   readonly #entered: Uint32Array;
   /** The less preferred ways, the most preferred of them last. */
-  readonly #pending: Pending[] = [];
+  readonly #pending: Threads;
 
-  constructor(program: Program, text: readonly number[]) {
+  constructor(program: Program, text: Int32Array) {
+    this.#program = program;
     this.#text = text;
-    this.#entered = new Uint32Array(program.states);
+    this.#entered = new Uint32Array(program.ops.length);
+    this.#pending = new Threads(program.ops.length);
   }
 
-  /** Appends to `threads`, in order of preference, those that start at `start` and are new at `position`. */
-  follow(start: Instruction, level: number, trail: Trail | null, position: number, threads: Thread[]): void {
-    this.#walk(start, level, trail, position, threads);
-    let branch = this.#pending.pop();
-    while (branch) {
-      this.#walk(branch.at, branch.level, branch.trail, position, threads);
-      branch = this.#pending.pop();
-    }
-  }
-
-  /** Follows one way to its end, and leaves its branches in `#pending`. */
-  #walk(start: Instruction, level: number, trail: Trail | null, position: number, threads: Thread[]): void {
-    let at = start;
-    let now = level;
+  /** Adds to `threads`, in order of preference, those that start at `start` and are new at `position`. */
+  follow(start: number, trail: Trail | null, position: number, threads: Threads): void {
+    const { ops, next, operands } = this.#program;
+    const entered = this.#entered;
+    const pending = this.#pending;
+    let state = start;
     let saved = trail;
     while (true) {
-      const state = at.state + now;
-      if (this.#entered[state] === position + 1) return;
-      this.#entered[state] = position + 1;
-      switch (at.op) {
-        case "read":
-        case "match":
-          threads.push({ at, trail: saved });
-          return;
-        case "split":
-          this.#pending.push({ at: at.second, level: now, trail: saved });
-          at = at.first;
-          break;
-        case "gate":
-          if (now === at.loop) {
-            at = at.moved;
-            now--;
-          } else {
-            at = at.stuck;
-          }
-          break;
-        case "save":
-          saved = { slot: at.slot, position, earlier: saved };
-          at = at.next;
-          break;
-        case "assert":
-          if (!holds(at.assertion, this.#text, position)) return;
-          at = at.next;
-          break;
+      // This way is at its end: go back to the newest branch.
+      if (entered[state] === position + 1) {
+        if (pending.count === 0) return;
+        pending.count--;
+        state = pending.states[pending.count];
+        saved = pending.trails[pending.count];
+        continue;
       }
+      entered[state] = position + 1;
+      const op = ops[state];
+      if (op === READ || op === MATCH) {
+        threads.add(state, saved);
+        continue;
+      }
+      if (op === ASSERT && !this.#holds(state, position)) continue;
+      if (op === SPLIT) pending.add(operands[state], saved);
+      else if (op === SAVE) saved = { slot: operands[state], position, earlier: saved };
+      state = next[state];
     }
   }
-}
 
-const LINE_FEED = 0x0a;
-
-/** Whether an assertion holds before character `position` of the text. */
-function holds(assertion: Assertion, text: readonly number[], position: number): boolean {
-  const end = text.length;
-  switch (assertion) {
-    case "text-start":
-      return position === 0;
-    case "line-start":
-      return position === 0 || text[position - 1] === LINE_FEED;
-    case "text-end":
-      return position === end;
-    case "line-end":
-      return position === end || text[position] === LINE_FEED;
-    case "last-line-end":
-      return position === end || (position === end - 1 && text[position] === LINE_FEED);
-    case "word-boundary":
-      return isWordAt(text, position - 1) !== isWordAt(text, position);
-    case "no-word-boundary":
-      // In an empty text neither \b nor \B holds, up to Python 3.13.
-      return end > 0 && isWordAt(text, position - 1) === isWordAt(text, position);
+  #holds(state: number, position: number): boolean {
+    const { operands, assertions } = this.#program;
+    return holds(assertions[operands[state]], this.#text, position);
   }
-}
-
-function isWordAt(text: readonly number[], position: number): boolean {
-  const code = text[position];
-  return code !== undefined && isWord(code);
 }
