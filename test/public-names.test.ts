@@ -25,13 +25,14 @@ const PUBLIC: Readonly<Record<string, readonly string[]>> = {
     StateDictError StateDictProblems TensorModule WeightInit generate parameterOf uniformInit`),
   "./delora": names(`
     AdaptableModel AdaptedLinear AdapterConfigError AdapterError AdapterFileError AdapterFileErrorCode
-    AdapterLayer AdapterLoadReport AdapterReportRow COMMON_FIELDS ConfigClass ConfigField ConfigSchema
-    DeloraConfig DeloraConfigOptions DeloraInit DeloraLayer DeloraTensors DoraLayer Factors
-    FromPretrainedOptions LayerStatus LinearSite LoadOptions LoraConfig LoraConfigOptions LoraInit
-    LoraLayer LoraLayerOptions LowRankLayer MergeOptions ModelStatus NORM_EPSILON Names PaperDeloraInit
-    PaperDeloraLayer PatternError PeftConfig PeftConfigOptions PeftModel Regular SavePretrainedOptions
-    SavedModule Strength TargetModulesError TaskType WarningHandler configFields deloraFactors
-    getPeftModel injectAdapterInModel readPeftConfig registerMethod`),
+    AdapterFolder AdapterLayer AdapterLoadReport AdapterReportRow COMMON_FIELDS ConfigClass ConfigField
+    ConfigSchema DeloraConfig DeloraConfigOptions DeloraInit DeloraLayer DeloraTensors Directions
+    DoraLayer Factors FromPretrainedOptions LayerStatus LinearSite LoadOptions LoraConfig
+    LoraConfigOptions LoraInit LoraLayer LoraLayerOptions LowRankLayer MergeOptions ModelStatus
+    NORM_EPSILON Names PaperDeloraInit PaperDeloraLayer PatternError PeftConfig PeftConfigOptions
+    PeftModel Regular SavePretrainedOptions SavedModule Spread Strength TargetModulesError TaskType
+    WarningHandler changeOf configFields deloraFactors getPeftModel injectAdapterInModel
+    readAdapterFolder readPeftConfig registerMethod reportLayer`),
   "./train": names(`
     AdamW AdamWOptions ParamGroup ParamGroupInit ScheduleName ScheduleOptions Scheduler StepReport
     TrainableModel Trainer TrainingArguments TrainingError TrainingEvents clipGradNorm clipGradients

@@ -4,6 +4,9 @@ import { type Row, table } from "./table.ts";
 
 const MOST_ROWS = 40;
 
+/** What the table tells of a module. */
+export type ModuleRow = Pick<AdapterReportRow, "name" | "lambda" | "deltaNorm" | "bound" | "share">;
+
 /**
  * Lines that say what training did to each module: λ, ‖ΔW‖_F, its bound, the share used. More than 40
  * modules are summed up by kind, unless `all` is asked for.
@@ -11,7 +14,7 @@ const MOST_ROWS = 40;
  * @param startLambda the λ that every module began with
  */
 export function adapterTable(
-  modules: readonly AdapterReportRow[],
+  modules: readonly ModuleRow[],
   startLambda: number,
   all: boolean,
 ): string[] {
@@ -22,7 +25,7 @@ export function adapterTable(
       modules.map(({ name, lambda, deltaNorm, bound, share }) => [
         shortName(name),
         decimal(lambda ?? 0),
-        decimal(deltaNorm),
+        decimal(deltaNorm ?? 0),
         decimal(bound ?? 0),
         percent(share ?? 0),
       ]),
@@ -37,7 +40,7 @@ export function adapterTable(
   return [...table(head, summaries(modules)), "(--all_modules lists every module)"];
 }
 
-function summaries(modules: readonly AdapterReportRow[]): Row[] {
+function summaries(modules: readonly ModuleRow[]): Row[] {
   const kinds = [...new Set(modules.map(kindOf))];
   return kinds.map((kind) => {
     const members = modules.filter((module) => kindOf(module) === kind);
@@ -57,7 +60,7 @@ function summaries(modules: readonly AdapterReportRow[]): Row[] {
   });
 }
 
-const kindOf = ({ name }: AdapterReportRow): string => name.slice(name.lastIndexOf(".") + 1);
+const kindOf = ({ name }: ModuleRow): string => name.slice(name.lastIndexOf(".") + 1);
 
 function spread(values: readonly number[], format: (value: number) => string): string {
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length;

@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import { PeftModel } from "../delora/index.ts";
 import { writeDirectoryFiles } from "../io/index.ts";
 import { AutoTokenizer, LlamaForCausalLM } from "../nn/index.ts";
@@ -29,6 +30,10 @@ export async function merge(given: MergeFlags, terminal: Terminal): Promise<void
   const { path, output_dir, device = "cpu" } = given;
   if (output_dir === undefined) throw new UsageError("--output_dir is missing: say where the merged Llama is written");
   const base = await mustHaveBase(given.base_model, path);
+  for (const dir of [base, path]) {
+    if (resolve(dir) === resolve(output_dir))
+      throw new UsageError(`--output_dir ${output_dir} is what is read; give another directory, so that nothing is overwritten`);
+  }
   await mustBeWritable(output_dir);
   const tokenizer = await AutoTokenizer.fromPretrained(base);
   try {

@@ -15,6 +15,14 @@ export interface Strength {
   readonly bound: Tensor;
 }
 
+/** What gives an adapter its directions: the rank-one terms are b_i·a_iᵀ, up to factors. */
+export interface Directions {
+  /** The rows a_i: [r, in]. */
+  readonly a: Tensor;
+  /** The columns b_i: [out, r]. */
+  readonly b: Tensor;
+}
+
 /** The frozen Linear that an adapter stands beside, in one forward pass. */
 export interface LinearSite {
   readonly linear: Linear;
@@ -51,6 +59,16 @@ export abstract class AdapterLayer extends Module {
 
   /** The strength and its bound; null for a method without them. */
   strength(): Strength | null {
+    return null;
+  }
+
+  /** Whether what it does to the weight depends on the weight: then it is not `deltaWeight`, see `merged`. */
+  get needsBase(): boolean {
+    return false;
+  }
+
+  /** Its directions; null for a method that has none. */
+  directions(): Directions | null {
     return null;
   }
 

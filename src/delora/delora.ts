@@ -2,7 +2,7 @@ import { abs, full, max, mul, noGrad, norm, rand, tidy, zeros } from "../ops/ind
 import type { Parameter } from "../tensor/parameter.ts";
 import { keep } from "../tensor/scope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { adapterDType, kaimingBound, LowRankLayer, type Strength, trainable } from "./adapter-layer.ts";
+import { adapterDType, kaimingBound, LowRankLayer, type Strength, trainable, type Directions } from "./adapter-layer.ts";
 import { type ConfigSchema, dropoutRate, finite, flag, numberPatterns, oneOf } from "./config-fields.ts";
 import { AdapterConfigError } from "./errors.ts";
 import { deloraFactors, type Factors } from "./formula.ts";
@@ -129,6 +129,10 @@ export class DeloraLayer extends LowRankLayer {
     );
     this.lambda = trainable(full([1], lambda, like));
     this.wNorm = keep(noGrad(() => norm(weight, { axes: 0 })));
+  }
+
+  override directions(): Directions {
+    return this;
   }
 
   override factors(): Factors {

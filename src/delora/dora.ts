@@ -1,7 +1,7 @@
 import { add, cast, div, linear, matmul, mul, noGrad, norm, sub, tidy, unsqueeze } from "../ops/index.ts";
 import type { Parameter } from "../tensor/parameter.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { AdapterLayer, type LinearSite, trainable } from "./adapter-layer.ts";
+import { AdapterLayer, type LinearSite, trainable, type Directions } from "./adapter-layer.ts";
 import { type LoraLayerOptions, loraMatrices } from "./lora-matrices.ts";
 
 /**
@@ -36,6 +36,14 @@ export class DoraLayer extends AdapterLayer {
     this.a = a;
     this.b = b;
     this.magnitude = trainable(this.#rowNorms(weight));
+  }
+
+  override get needsBase(): boolean {
+    return true;
+  }
+
+  override directions(): Directions {
+    return this;
   }
 
   override forward(x: Tensor, { linear: base, y }: LinearSite): Tensor {

@@ -33,6 +33,7 @@ export class TargetModulesError extends PolargradError {
  * - `missing-config`, `missing-weights`: the file is not there
  * - `pickle`: there is only an `adapter_model.bin`
  * - `size-mismatch`: a tensor has another shape than the adapter of this config on this model
+ * - `missing-tensor`: the file lacks a tensor of an adapter that it is inspected for
  * - `not-floats`: a tensor holds integers or a float format that cannot be read
  */
 export type AdapterFileErrorCode =
@@ -40,6 +41,7 @@ export type AdapterFileErrorCode =
   | "missing-weights"
   | "pickle"
   | "size-mismatch"
+  | "missing-tensor"
   | "not-floats";
 
 /** An adapter directory that lacks a file, or whose tensors do not fit the model. */

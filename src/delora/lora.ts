@@ -1,7 +1,7 @@
 import { mul } from "../ops/index.ts";
 import type { Parameter } from "../tensor/parameter.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { type AdapterLayer, LowRankLayer } from "./adapter-layer.ts";
+import { type AdapterLayer, LowRankLayer, type Directions } from "./adapter-layer.ts";
 import { type ConfigField, type ConfigSchema, dropoutRate, finite, flag, numberPatterns, refuseField } from "./config-fields.ts";
 import { DoraLayer } from "./dora.ts";
 import type { Factors } from "./formula.ts";
@@ -123,6 +123,10 @@ export class LoraLayer extends LowRankLayer {
     this.scaling = options.scaling;
     this.a = a;
     this.b = b;
+  }
+
+  override directions(): Directions {
+    return this;
   }
 
   override factors(): Factors {

@@ -2,7 +2,7 @@ import { abs, add, concat, full, max, mul, noGrad, norm, rand, tidy } from "../o
 import type { Parameter } from "../tensor/parameter.ts";
 import { keep } from "../tensor/scope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { adapterDType, kaimingBound, LowRankLayer, type Strength, trainable } from "./adapter-layer.ts";
+import { adapterDType, kaimingBound, LowRankLayer, type Strength, trainable, type Directions } from "./adapter-layer.ts";
 import { AdapterError } from "./errors.ts";
 import { deloraFactors, type Factors } from "./formula.ts";
 
@@ -65,6 +65,10 @@ export class PaperDeloraLayer extends LowRankLayer {
     this.initialA = keep(this.a.detach());
     this.initialB = keep(this.b.detach());
     this.initialLambda = keep(this.lambda.detach());
+  }
+
+  override directions(): Directions {
+    return this;
   }
 
   override factors(): Factors {

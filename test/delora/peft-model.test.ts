@@ -180,11 +180,12 @@ describe("adapterReport", () => {
     });
     const rows = await getPeftModel(tinyLlama(), config).adapterReport();
     expect(rows.map(({ name }) => name)).toEqual([0, 1].map((i) => `model.layers.${i}.self_attn.q_proj`));
-    for (const { lambda, deltaNorm, bound, share } of rows) {
+    for (const { lambda, deltaNorm, bound, share, r } of rows) {
       expect(lambda).toBe(-3);
+      expect(r).toBe(2);
       expect(deltaNorm).toBeGreaterThan(0);
       expect(deltaNorm).toBeLessThanOrEqual(bound ?? 0);
-      expect(share).toBeCloseTo(deltaNorm / (bound ?? 0), 12);
+      expect(share).toBeCloseTo((deltaNorm ?? 0) / (bound ?? 0), 12);
     }
   });
 
