@@ -8,7 +8,7 @@ const names = (text: string): string[] => text.trim().split(/\s+/);
 const PUBLIC: Readonly<Record<string, readonly string[]>> = {
   ".": names(`
     ArgumentError BackwardOptions DType Device DeviceChoice DeviceError DeviceInfo DisposedError
-    GeneratorState GraphError Parameter PolargradError Shape ShapeError Tensor TypedArray abs
+    GeneratorState GraphError Parameter PolargradError Shape ShapeError StoredFormat Tensor TypedArray abs
     adamwUpdate add allOps arange argmax attention cast checkpoint clamp closeDevice concat cos
     crossEntropy currentGpu defaultDevice defineOp div dropout ema emaSquare embedding enableGrad equal
     erf exp expand full gather gelu getGeneratorState grad gradients greater greaterEqual init isFinite
@@ -21,7 +21,7 @@ const PUBLIC: Readonly<Record<string, readonly string[]>> = {
     AutoTokenizer CausalLMInputs CausalLMOutput Dropout Embedding FromConfigOptions
     FromPretrainedOptions GenerateOptions GenerationModel KeysValues KvCache LayerContext LayerNorm
     Linear LinearOptions LlamaAttention LlamaDecoderLayer LlamaForCausalLM LlamaInit LlamaMLP LlamaModel
-    LlamaModelInputs LoadReport Module RMSNorm RopeAngles Rows SamplingSettings SizeMismatch
+    LlamaModelInputs LoadDType LoadReport Module RMSNorm RopeAngles Rows SamplingSettings SizeMismatch
     StateDictError StateDictProblems TensorModule WeightInit generate parameterOf uniformInit`),
   "./delora": names(`
     AdaptableModel AdaptedLinear AdapterConfigError AdapterError AdapterFileError AdapterFileErrorCode

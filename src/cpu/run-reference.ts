@@ -1,15 +1,21 @@
 import { CpuStorage } from "../tensor/cpu-storage.ts";
-import type { DType, TypedArray } from "../tensor/dtype.ts";
+import { type DType, isStored, type StoredFormat, type TypedArray } from "../tensor/dtype.ts";
 import type { OpPlan } from "../tensor/op-plan.ts";
 import type { OpSpec } from "../tensor/op-spec.ts";
+import { PackedStorage } from "../tensor/packed-storage.ts";
 import { broadcastStrides, sameShape, type Shape, sizeOf } from "../tensor/shape.ts";
 import type { Operand } from "../tensor/signature.ts";
+import type { Storage } from "../tensor/storage.ts";
+import { decodeInto, encode } from "../tensor/stored-format.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
 /** Which implementation runs: the fast one where there is one and the dtype is f32, or always the reference. */
 export type CpuPath = "fast" | "reference";
 
-/** Run an op on the CPU. Broadcast batch axes are expanded first, so that references stay plain loops. */
+/**
+ * Run an op on the CPU. Broadcast batch axes are expanded and stored formats decoded first, so that references stay plain loops; a
+ * result in a stored format is computed in f32.
+ */
 export function runOnCpu(
   spec: OpSpec,
   inputs: readonly Tensor[],
@@ -17,15 +23,22 @@ export function runOnCpu(
   attrs: Readonly<Record<string, unknown>>,
   dtype: DType,
   path: CpuPath,
-): CpuStorage {
+): Storage {
+  if (isStored(dtype)) return packed(dtype, runOnCpu(spec, inputs, plan, attrs, "f32", path) as CpuStorage);
   const out = CpuStorage.zeros(dtype, sizeOf(plan.output));
   if (out.length === 0) return out;
-  const simd = path === "fast" && dtype === "f32" ? spec.fast?.simd : undefined;
+  const fast = path === "fast" && dtype === "f32" ? spec.fast : undefined;
+  const simd = fast?.simd;
+  const stored = inputs.map(({ storage }) => storage).find((storage) => storage instanceof PackedStorage);
+  const kernel = stored && fast?.packed?.simd?.(stored.dtype, plan.dims);
   const operands: Elements[] = [];
   try {
-    for (const [i, operand] of spec.signature.inputs.entries()) operands.push(expandBatch(inputs[i], operand, plan.batch));
-    const named = Object.fromEntries(spec.signature.inputs.map(({ name }, i) => [name, operands[i].data]));
-    if (simd) simd(named as Record<string, Float32Array>, out.data as Float32Array, plan.dims, attrs, plan.params);
+    for (const [i, operand] of spec.signature.inputs.entries()) {
+      if (!kernel || inputs[i].storage !== stored) operands.push(elementsOf(inputs[i], operand, plan.batch));
+    }
+    const named = Object.fromEntries(operands.map(({ name, data }) => [name, data]));
+    if (kernel) kernel(stored.data, named as Record<string, Float32Array>, out.data as Float32Array, plan.dims, attrs, plan.params);
+    else if (simd) simd(named as Record<string, Float32Array>, out.data as Float32Array, plan.dims, attrs, plan.params);
     else spec.reference(named, out.data, plan.dims, attrs, plan.params);
   } catch (error) {
     out.release();
@@ -36,24 +49,44 @@ export function runOnCpu(
   return out;
 }
 
-/** What a reference reads of one input. */
+/** `plain`, which is used up, in a stored format. */
+function packed(format: StoredFormat, plain: CpuStorage): PackedStorage {
+  try {
+    return new PackedStorage(format, encode(format, plain.data as Float32Array));
+  } finally {
+    plain.release();
+  }
+}
+
+/** What an implementation reads of one input. */
 interface Elements {
+  readonly name: string;
   readonly data: TypedArray;
   /** Set where the input had to be expanded first. */
   readonly temporary?: CpuStorage;
+}
+
+/** What an implementation that knows no stored format reads of an operand. */
+function elementsOf(tensor: Tensor, operand: Operand, batch: Shape): Elements {
+  const { storage } = tensor;
+  if (!(storage instanceof PackedStorage)) return expandBatch(tensor, operand, batch);
+  const temporary = CpuStorage.zeros("f32", storage.length);
+  decodeInto(storage.dtype, storage.data, temporary.data as Float32Array);
+  return { name: operand.name, data: temporary.data, temporary };
 }
 
 /** The elements of an operand with its `*` axes repeated to the broadcast shape. */
 function expandBatch(tensor: Tensor, operand: Operand, batch: Shape): Elements {
   const { data } = tensor.storage as CpuStorage;
   const { shape, dtype } = tensor;
-  if (!operand.dims?.some((dim) => dim.kind === "batch")) return { data };
+  const { name } = operand;
+  if (!operand.dims?.some((dim) => dim.kind === "batch")) return { name, data };
   const inner = operand.dims.length - 1;
   const own = shape.slice(0, shape.length - inner);
-  if (sameShape(own, batch) || sizeOf(own) === sizeOf(batch)) return { data };
+  if (sameShape(own, batch) || sizeOf(own) === sizeOf(batch)) return { name, data };
   const temporary = CpuStorage.zeros(dtype, sizeOf(batch) * sizeOf(shape.slice(own.length)));
   repeatAxes(data, temporary.data, own, batch);
-  return { data: temporary.data, temporary };
+  return { name, data: temporary.data, temporary };
 }
 
 /** Fill `out` with the blocks of `data`, one for each element of `own`, repeated along the axes where `batch` is longer. */

@@ -8,6 +8,7 @@ import {
   type SafetensorsTensor,
   serializeSafetensors,
 } from "../io/index.ts";
+import { savedTensor } from "../nn/llama-weights.ts";
 import type { Module } from "../nn/module.ts";
 import { tensor } from "../ops/index.ts";
 import { sameShape } from "../tensor/shape.ts";
@@ -157,7 +158,8 @@ function loadInto(module: Module, places: readonly FilePlace[], stored: StoredTe
 }
 
 async function toStored(tensor: Tensor): Promise<SafetensorsInput> {
-  return { dtype: tensor.dtype === "f64" ? "F64" : "F32", shape: tensor.shape, data: await tensor.data() };
+  if (tensor.dtype === "f64") return { dtype: "F64", shape: tensor.shape, data: await tensor.data() };
+  return savedTensor(tensor);
 }
 
 const torchSize = (shape: readonly number[]): string => `torch.Size([${shape.join(", ")}])`;

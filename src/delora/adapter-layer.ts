@@ -1,11 +1,9 @@
 import type { Linear } from "../nn/linear.ts";
 import { Module } from "../nn/module.ts";
-import { add, dropout, linear, matmul } from "../ops/index.ts";
-import type { DType } from "../tensor/dtype.ts";
+import { add, cast, dropout, linear, matmul, noGrad, tidy } from "../ops/index.ts";
 import { nextStream } from "../tensor/generator.ts";
 import { Parameter } from "../tensor/parameter.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import type { Factors } from "./formula.ts";
 
 /** How strong an adapter can be: what DeLoRA's λ means for ‖ΔW‖_F. */
 export interface Strength {
@@ -52,8 +50,9 @@ export abstract class AdapterLayer extends Module {
    *
    * @param weight the weight so far, of a float dtype, with the adapters that were merged before
    * @param _base the weight without any adapter
+   * @param _round rounds to the precision of the base
    */
-  merged(weight: Tensor, _base: Tensor): Tensor {
+  merged(weight: Tensor, _base: Tensor, _round: (x: Tensor) => Tensor): Tensor {
     return add(weight, this.deltaWeight());
   }
 
@@ -102,6 +101,14 @@ export abstract class AdapterLayer extends Module {
   }
 }
 
+/** The update as a product of two matrices: ΔW = up · down. */
+export interface Factors {
+  /** A·diag(w): [r, in]. */
+  readonly down: Tensor;
+  /** B·diag(s): [out, r]. */
+  readonly up: Tensor;
+}
+
 /** An adapter whose update is a product of two matrices. */
 export abstract class LowRankLayer extends AdapterLayer {
   /** ΔW = up · down. */
@@ -127,11 +134,22 @@ export abstract class LowRankLayer extends AdapterLayer {
 export const kaimingBound = (fanIn: number): number => 1 / Math.sqrt(fanIn);
 
 /** Adapters compute in f32, also on a 16-bit base; in f64 on an f64 base. */
-export const adapterDType = (weight: Tensor): DType => (weight.dtype === "f64" ? "f64" : "f32");
+export const adapterDType = (weight: Tensor): "f32" | "f64" => (weight.dtype === "f64" ? "f64" : "f32");
 
-/** A trainable parameter that takes over a new tensor. */
-export function trainable(value: Tensor): Parameter {
-  const parameter = new Parameter(value);
+/**
+ * Rounds what an adapter starts with to the precision of its base weight, as PEFT does where it makes adapters in the
+ * base's dtype before it widens them: on an f16 or bf16 base to that, else not at all.
+ */
+export function roundingOf({ dtype }: Tensor): (x: Tensor) => Tensor {
+  if (dtype !== "f16" && dtype !== "bf16") return (x) => x;
+  return (x) => noGrad(() => tidy(() => cast(cast(x, { dtype }), { dtype: "f32" })));
+}
+
+/** A trainable parameter for a base weight, that takes over a new tensor and is rounded as `roundingOf` says. */
+export function trainable(value: Tensor, weight: Tensor): Parameter {
+  const rounded = roundingOf(weight)(value);
+  const parameter = new Parameter(rounded);
+  rounded.dispose();
   value.dispose();
   return parameter;
 }

@@ -109,7 +109,7 @@ export function changeOf(layer: AdapterLayer, weight: Tensor | null): Tensor | n
   if (!layer.needsBase) return layer.deltaWeight();
   if (!weight) return null;
   const base = cast(weight, { dtype: layer.parameters()[0].dtype });
-  return sub(layer.merged(base, base), base);
+  return sub(layer.merged(base, base, (x) => x), base);
 }
 
 function spreadOf(values: Float64Array | undefined): Spread | null {

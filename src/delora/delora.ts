@@ -1,11 +1,10 @@
-import { abs, full, max, mul, noGrad, norm, rand, tidy, zeros } from "../ops/index.ts";
+import { abs, add, full, max, mul, rand, tidy, zeros } from "../ops/index.ts";
 import type { Parameter } from "../tensor/parameter.ts";
-import { keep } from "../tensor/scope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { adapterDType, kaimingBound, LowRankLayer, type Strength, trainable, type Directions } from "./adapter-layer.ts";
+import { adapterDType, kaimingBound, LowRankLayer, type Strength, trainable, type Directions, type Factors } from "./adapter-layer.ts";
 import { type ConfigSchema, dropoutRate, finite, flag, numberPatterns, oneOf } from "./config-fields.ts";
 import { AdapterConfigError } from "./errors.ts";
-import { deloraFactors, type Factors } from "./formula.ts";
+import { columnNorms, deloraFactors } from "./formula.ts";
 import { registerMethod } from "./methods.ts";
 import { PaperDeloraLayer } from "./paper-delora.ts";
 import { COMMON_FIELDS, PeftConfig, type PeftConfigOptions } from "./peft-config.ts";
@@ -123,12 +122,11 @@ export class DeloraLayer extends LowRankLayer {
       rand(shape, { low: -bound, high: bound, ...like });
     this.r = r;
     this.dropout = dropout;
-    this.a = trainable(uniform([r, inFeatures], kaimingBound(inFeatures)));
-    this.b = trainable(
-      initWeights ? zeros([outFeatures, r], like) : uniform([outFeatures, r], kaimingBound(r)),
-    );
-    this.lambda = trainable(full([1], lambda, like));
-    this.wNorm = keep(noGrad(() => norm(weight, { axes: 0 })));
+    const b = initWeights ? zeros([outFeatures, r], like) : uniform([outFeatures, r], kaimingBound(r));
+    this.a = trainable(uniform([r, inFeatures], kaimingBound(inFeatures)), weight);
+    this.b = trainable(b, weight);
+    this.lambda = trainable(full([1], lambda, like), weight);
+    this.wNorm = columnNorms(weight);
   }
 
   override directions(): Directions {
@@ -137,6 +135,10 @@ export class DeloraLayer extends LowRankLayer {
 
   override factors(): Factors {
     return deloraFactors(this);
+  }
+
+  override merged(weight: Tensor, _base: Tensor, round: (x: Tensor) => Tensor): Tensor {
+    return add(weight, round(this.deltaWeight()));
   }
 
   override ofBase(): Tensor {

@@ -35,7 +35,7 @@ export class DoraLayer extends AdapterLayer {
     this.scaling = options.scaling;
     this.a = a;
     this.b = b;
-    this.magnitude = trainable(this.#rowNorms(weight));
+    this.magnitude = trainable(this.#rowNorms(weight), weight);
   }
 
   override get needsBase(): boolean {

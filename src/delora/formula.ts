@@ -1,5 +1,7 @@
-import { clamp, div, mul, norm } from "../ops/index.ts";
+import { clamp, div, mul, noGrad, norm, tidy } from "../ops/index.ts";
+import { keep } from "../tensor/scope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { type Factors, roundingOf } from "./adapter-layer.ts";
 
 /** PEFT's bound from below on ‖a_i‖ and ‖b_i‖: with it the update of B = 0 is exactly zero. */
 export const NORM_EPSILON = 1e-4;
@@ -16,13 +18,8 @@ export interface DeloraTensors {
   readonly wNorm: Tensor;
 }
 
-/** The update as a product of two matrices: ΔW = up · down. */
-export interface Factors {
-  /** A·diag(w): [r, in]. */
-  readonly down: Tensor;
-  /** B·diag(s): [out, r]. */
-  readonly up: Tensor;
-}
+/** w of a base weight [out, in]: the L2 norm of each column, [in], in the precision that adapters start with. */
+export const columnNorms = (weight: Tensor): Tensor => keep(noGrad(() => tidy(() => roundingOf(weight)(norm(weight, { axes: 0 })))));
 
 /**
  * The DeLoRA update ΔW = B·diag(s)·A·diag(w) with s_i = (λ/r) / (max(‖a_i‖, ε)·max(‖b_i‖, ε)), as two factors (Bini et al.,

@@ -2,7 +2,7 @@ export type { AdaptableModel, MergeOptions } from "./adapted-model.ts";
 export { type AdapterFolder, readAdapterFolder } from "./adapter-folder.ts";
 export { AdaptedLinear } from "./adapted-linear.ts";
 export type { AdapterLoadReport } from "./adapter-files.ts";
-export { AdapterLayer, type Directions, type LinearSite, LowRankLayer, type Strength } from "./adapter-layer.ts";
+export { AdapterLayer, type Directions, type Factors, type LinearSite, LowRankLayer, type Strength } from "./adapter-layer.ts";
 export { type AdapterReportRow, changeOf, reportLayer, type Spread } from "./adapter-report.ts";
 export { type ConfigField, type ConfigSchema, configFields, type Names } from "./config-fields.ts";
 export type { WarningHandler } from "./config-json.ts";
@@ -15,7 +15,7 @@ export {
   type AdapterFileErrorCode,
   TargetModulesError,
 } from "./errors.ts";
-export { deloraFactors, type DeloraTensors, type Factors, NORM_EPSILON } from "./formula.ts";
+export { deloraFactors, type DeloraTensors, NORM_EPSILON } from "./formula.ts";
 export type { LoadOptions } from "./load-adapter.ts";
 export { readPeftConfig } from "./load-config.ts";
 export { LoraConfig, type LoraConfigOptions, LoraLayer } from "./lora.ts";

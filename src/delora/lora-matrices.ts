@@ -30,5 +30,5 @@ export function loraMatrices(weight: Tensor, { r, init }: LoraLayerOptions): { a
       ? randn([r, inFeatures], { std: 1 / r, ...like })
       : uniform([r, inFeatures], kaimingBound(inFeatures));
   const b = init === false ? uniform([outFeatures, r], kaimingBound(r)) : zeros([outFeatures, r], like);
-  return { a: trainable(a), b: trainable(b) };
+  return { a: trainable(a, weight), b: trainable(b, weight) };
 }

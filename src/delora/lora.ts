@@ -1,10 +1,9 @@
 import { mul } from "../ops/index.ts";
 import type { Parameter } from "../tensor/parameter.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { type AdapterLayer, LowRankLayer, type Directions } from "./adapter-layer.ts";
+import { type AdapterLayer, LowRankLayer, type Directions, type Factors } from "./adapter-layer.ts";
 import { type ConfigField, type ConfigSchema, dropoutRate, finite, flag, numberPatterns, refuseField } from "./config-fields.ts";
 import { DoraLayer } from "./dora.ts";
-import type { Factors } from "./formula.ts";
 import { type LoraInit, type LoraLayerOptions, loraMatrices } from "./lora-matrices.ts";
 import { registerMethod } from "./methods.ts";
 import { COMMON_FIELDS, PeftConfig, type PeftConfigOptions } from "./peft-config.ts";

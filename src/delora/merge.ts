@@ -1,7 +1,9 @@
 import type { Module } from "../nn/module.ts";
 import { cast, isFinite as finiteElements, min, noGrad, tidy } from "../ops/index.ts";
+import { isStored } from "../tensor/dtype.ts";
 import { Parameter } from "../tensor/parameter.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { roundingOf } from "./adapter-layer.ts";
 import type { AdaptedLinear } from "./adapted-linear.ts";
 import type { WarningHandler } from "./config-json.ts";
 import { AdapterError } from "./errors.ts";
@@ -87,10 +89,18 @@ export function removeLayers(model: Module): void {
 const addedTo = ({ adapters, mergedAdapters }: AdaptedLinear, names: readonly string[]): string[] =>
   names.filter((name) => adapters.has(name) && !mergedAdapters.includes(name));
 
-/** The Linear's weight now, with more adapters in it: [out, in]. */
+/**
+ * The Linear's weight now, with more adapters in it: [out, in]. An f16 or bf16 weight is rounded to its format after
+ * each adapter, as PEFT rounds it; a weight in another stored format becomes f32.
+ */
 function mergedWeight(adapted: AdaptedLinear, names: readonly string[]): Tensor {
-  const base = adapted.unmergedWeight;
-  return tidy(() =>
-    names.reduce<Tensor>((weight, name) => adapted.adapter(name).merged(weight, base), adapted.baseLayer.weight),
-  );
+  const { dtype } = adapted.unmergedWeight;
+  const round = roundingOf(adapted.unmergedWeight);
+  return tidy(() => {
+    const [base, start] = [adapted.unmergedWeight, adapted.baseLayer.weight].map(decoded);
+    const merged = names.reduce<Tensor>((weight, name) => round(adapted.adapter(name).merged(weight, base, round)), start);
+    return dtype === "f16" || dtype === "bf16" ? cast(merged, { dtype }) : merged;
+  });
 }
+
+const decoded = (weight: Tensor): Tensor => (isStored(weight.dtype) ? cast(weight, { dtype: "f32" }) : weight);

@@ -1,10 +1,10 @@
-import { abs, add, concat, full, max, mul, noGrad, norm, rand, tidy } from "../ops/index.ts";
+import { abs, add, concat, full, max, mul, rand, tidy } from "../ops/index.ts";
 import type { Parameter } from "../tensor/parameter.ts";
 import { keep } from "../tensor/scope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { adapterDType, kaimingBound, LowRankLayer, type Strength, trainable, type Directions } from "./adapter-layer.ts";
+import { adapterDType, kaimingBound, LowRankLayer, type Strength, trainable, type Directions, type Factors } from "./adapter-layer.ts";
 import { AdapterError } from "./errors.ts";
-import { deloraFactors, type Factors } from "./formula.ts";
+import { columnNorms, deloraFactors } from "./formula.ts";
 
 /** What an adapter of the paper's DeLoRA starts from. */
 export interface PaperDeloraInit {
@@ -58,10 +58,10 @@ export class PaperDeloraLayer extends LowRankLayer {
       rand(shape, { low: -bound, high: bound, ...like });
     this.r = r;
     this.dropout = dropout;
-    this.a = trainable(uniform([r, inFeatures], kaimingBound(inFeatures)));
-    this.b = trainable(uniform([outFeatures, r], kaimingBound(r)));
-    this.lambda = trainable(full([1], lambda, like));
-    this.wNorm = keep(noGrad(() => norm(weight, { axes: 0 })));
+    this.a = trainable(uniform([r, inFeatures], kaimingBound(inFeatures)), weight);
+    this.b = trainable(uniform([outFeatures, r], kaimingBound(r)), weight);
+    this.lambda = trainable(full([1], lambda, like), weight);
+    this.wNorm = columnNorms(weight);
     this.initialA = keep(this.a.detach());
     this.initialB = keep(this.b.detach());
     this.initialLambda = keep(this.lambda.detach());

@@ -1,8 +1,14 @@
-import { bytesPerElement, type DType, type TypedArray } from "../tensor/dtype.ts";
+import { bytesPerElement, type DType, isStored, type PackedArray, type TypedArray } from "../tensor/dtype.ts";
 import { ArgumentError, DisposedError } from "../tensor/errors.ts";
 import type { Storage } from "../tensor/storage.ts";
 import type { GpuBuffer } from "./buffer.ts";
 import type { Gpu } from "./device.ts";
+
+/** The kind of array that holds elements of `dtype` on their way to the GPU and back. */
+function arrayType(dtype: DType): Float32ArrayConstructor | Int32ArrayConstructor | Uint16ArrayConstructor {
+  if (dtype === "f32") return Float32Array;
+  return isStored(dtype) ? Uint16Array : Int32Array;
+}
 
 /** A tensor's elements in GPU memory. Its buffer goes back to the pool with the last reference. */
 export class GpuStorage implements Storage {
@@ -18,7 +24,7 @@ export class GpuStorage implements Storage {
       throw new ArgumentError(
         "GpuStorage",
         "dtype",
-        "f32, i32 or bool",
+        "another than f64",
         "f64",
         "f64 is computed on the CPU only",
       );
@@ -34,9 +40,14 @@ export class GpuStorage implements Storage {
     return new GpuStorage(gpu, dtype, length, label);
   }
 
-  /** A storage with a copy of `data`. Throws `GpuMemoryError` or `GpuLimitError`. */
-  static upload(gpu: Gpu, dtype: DType, data: TypedArray, label: string = dtype): GpuStorage {
-    if (data instanceof Float32Array !== (dtype === "f32") || data instanceof Float64Array) {
+  /** A storage with a copy of `data`, packed for a stored format. Throws `GpuMemoryError` or `GpuLimitError`. */
+  static upload(
+    gpu: Gpu,
+    dtype: DType,
+    data: TypedArray | PackedArray,
+    label: string = dtype,
+  ): GpuStorage {
+    if (!(data instanceof arrayType(dtype))) {
       throw new ArgumentError("GpuStorage", "data", `an array of ${dtype}`, data.constructor.name);
     }
     const storage = new GpuStorage(gpu, dtype, data.length, label);
@@ -50,10 +61,10 @@ export class GpuStorage implements Storage {
   }
 
   /** A copy of the elements. Rejects with `GpuDeviceLostError` or `GpuValidationError`; never zeros. */
-  async read(): Promise<TypedArray> {
+  async read(): Promise<TypedArray | PackedArray> {
     const bytes = await this.gpu.stream.read(this.buffer);
     await this.gpu.collector.visit();
-    return this.dtype === "f32" ? new Float32Array(bytes) : new Int32Array(bytes);
+    return new (arrayType(this.dtype))(bytes);
   }
 
   retain(): void {

@@ -1,4 +1,4 @@
-import type { DType } from "../tensor/dtype.ts";
+import { type DType, isStored, type StoredFormat } from "../tensor/dtype.ts";
 import { ArgumentError, DeviceError, PolargradError } from "../tensor/errors.ts";
 import type { OpPlan } from "../tensor/op-plan.ts";
 import type { KernelPlan, OpSpec } from "../tensor/op-spec.ts";
@@ -9,6 +9,7 @@ import type { Gpu } from "./device.ts";
 import { GpuStorage } from "./gpu-storage.ts";
 import type { KernelSource } from "./kernel.ts";
 import { type Access, kernelSource, uniformWords, WORKGROUP } from "./kernel-source.ts";
+import { decodePlan, encodePlan } from "./stored-kernels.ts";
 
 /** Which implementation runs: the tuned kernel where there is one, or always the readable one. */
 export type GpuPath = "fast" | "readable";
@@ -16,14 +17,15 @@ export type GpuPath = "fast" | "readable";
 /** One input as a kernel sees it. */
 interface Operand {
   readonly buffer: GpuBuffer;
+  readonly dtype: DType;
   readonly access: Access;
   readonly inner: number;
   readonly length: number;
-  /** Set where the input had to be expanded first. */
+  /** Set where the input had to be expanded or decoded first. */
   readonly temporary?: GpuStorage;
 }
 
-/** Record an op on the device's command stream. */
+/** Record an op on the device's command stream. A result in a stored format is computed in f32. */
 export function runOnGpu(
   gpu: Gpu,
   spec: OpSpec,
@@ -33,15 +35,20 @@ export function runOnGpu(
   dtype: DType,
   path: GpuPath,
 ): GpuStorage {
+  if (isStored(dtype)) return encoded(gpu, dtype, runOnGpu(gpu, spec, inputs, plan, attrs, "f32", path));
   const count = sizeOf(plan.output);
   const out = GpuStorage.allocate(gpu, dtype, count, spec.name);
   if (count === 0) return out;
   const operands: Operand[] = [];
   try {
-    for (const [i, input] of inputs.entries()) operands.push(operandOf(gpu, spec, input, i, plan.batch));
+    const profile = { ...gpu.profile, subgroups: gpu.profile.features.subgroups };
+    const fast = path === "fast" ? spec.fast : undefined;
+    const format = inputs.map((input) => input.dtype).find(isStored);
+    const packed = format && fast?.packed?.wgsl?.(format, profile, plan.dims, attrs, plan.params);
+    for (const [i, input] of inputs.entries()) operands.push(operandOf(gpu, spec, input, i, plan.batch, Boolean(packed)));
     const buffers = [...operands.map((operand) => operand.buffer), out.buffer];
-    const fast = path === "fast" ? spec.fast?.wgsl?.({ ...gpu.profile, subgroups: gpu.profile.features.subgroups }, plan.dims, attrs, plan.params) : null;
-    const { kernel, params, grid } = fast ?? generated(spec, inputs, operands, plan, attrs, dtype, count);
+    const tuned = packed ?? fast?.wgsl?.(profile, plan.dims, attrs, plan.params);
+    const { kernel, params, grid } = tuned ?? generated(spec, operands, plan, attrs, dtype, count);
     gpu.stream.dispatch(kernel, buffers, params, grid);
   } catch (error) {
     out.release();
@@ -54,7 +61,6 @@ export function runOnGpu(
 
 function generated(
   spec: OpSpec,
-  inputs: readonly Tensor[],
   operands: readonly Operand[],
   plan: OpPlan,
   attrs: Readonly<Record<string, unknown>>,
@@ -62,7 +68,7 @@ function generated(
   count: number,
 ): KernelPlan {
   if (!spec.wgsl && !spec.pointwise) throw new PolargradError(`${spec.name} has no WebGPU kernel; give its declaration wgsl, pointwise or decompose`);
-  const variant = { dtypes: inputs.map((input) => input.dtype), output, access: operands.map((operand) => operand.access) };
+  const variant = { dtypes: operands.map((operand) => operand.dtype), output, access: operands.map((operand) => operand.access) };
   const kernel = kernelSource(spec, variant, plan.params);
   const repeats = spec.pointwise ? operands.flatMap(({ inner, length }) => [inner, length]) : [];
   const params = uniformWords(spec, plan.params, { count, dims: plan.dims, attrs }, repeats);
@@ -84,18 +90,55 @@ function bufferOn(gpu: Gpu, input: Tensor, op: string): GpuBuffer {
   throw new DeviceError(`${op}: a tensor of shape ${formatShape(input.shape)} is on another GPU than the one that is open now`);
 }
 
-function operandOf(gpu: Gpu, spec: OpSpec, input: Tensor, i: number, batch: Shape): Operand {
+function operandOf(gpu: Gpu, spec: OpSpec, input: Tensor, i: number, batch: Shape, readsPacked: boolean): Operand {
   const buffer = bufferOn(gpu, input, spec.name);
   const { dims } = spec.signature.inputs[i];
-  const fits: Operand = { buffer, access: "full", inner: 1, length: 1 };
+  const { dtype } = input;
+  const fits: Operand = { buffer, dtype, access: "full", inner: 1, length: 1 };
+  if (isStored(dtype)) {
+    if (readsPacked) return fits;
+    const temporary = decoded(gpu, dtype, input.storage as GpuStorage);
+    return { ...fits, buffer: temporary.buffer, dtype: "f32", temporary };
+  }
   if (!dims?.some((dim) => dim.kind === "batch")) return fits;
   const inner = dims.length - 1;
   const own = input.shape.slice(0, input.rank - inner);
   if (sizeOf(own) === sizeOf(batch)) return fits;
   const repeat = spec.pointwise ? repeatOf(own, batch) : null;
-  if (repeat) return { buffer, access: "repeat", ...repeat };
+  if (repeat) return { buffer, dtype, access: "repeat", ...repeat };
   const temporary = expandBatch(gpu, input, own, batch, sizeOf(input.shape.slice(own.length)));
   return { ...fits, buffer: temporary.buffer, temporary };
+}
+
+/** The elements of `x`, whose dtype is `format`, as f32. */
+function decoded(gpu: Gpu, format: StoredFormat, x: GpuStorage): GpuStorage {
+  const { kernel, params, grid } = decodePlan(format, x.length);
+  return filled(GpuStorage.allocate(gpu, "f32", x.length, kernel.label), (out) => {
+    gpu.stream.dispatch(kernel, [x.buffer, out.buffer], params, grid);
+  });
+}
+
+/** `plain`, which is used up, in a stored format. */
+function encoded(gpu: Gpu, format: StoredFormat, plain: GpuStorage): GpuStorage {
+  const { kernel, params, grid } = encodePlan(format, plain.length);
+  try {
+    return filled(GpuStorage.allocate(gpu, format, plain.length, kernel.label), (out) => {
+      gpu.stream.dispatch(kernel, [plain.buffer, out.buffer], params, grid);
+    });
+  } finally {
+    plain.release();
+  }
+}
+
+/** `out` after `fill`, or released if that fails. */
+function filled(out: GpuStorage, fill: (out: GpuStorage) => void): GpuStorage {
+  try {
+    fill(out);
+    return out;
+  } catch (error) {
+    out.release();
+    throw error;
+  }
 }
 
 /** `own` as one run of axes of `batch`: element `i` of the broadcast is element `(i / inner) % length`. Null if it is not one run. */
@@ -139,11 +182,7 @@ function expandBatch(gpu: Gpu, input: Tensor, own: Shape, batch: Shape, row: num
   params.set(batch, 0);
   params.set(broadcastStrides(own, batch), 8);
   params.set([batch.length, row, count], 16);
-  try {
+  return filled(out, () => {
     gpu.stream.dispatch(EXPAND, [(input.storage as GpuStorage).buffer, out.buffer], params, linearGrid(count));
-  } catch (error) {
-    out.release();
-    throw error;
-  }
-  return out;
+  });
 }

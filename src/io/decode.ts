@@ -1,4 +1,5 @@
 import { PolargradError } from "../tensor/errors.ts";
+import { decode } from "../tensor/stored-format.ts";
 import { quote } from "./quote.ts";
 import type { SafetensorsTensor } from "./safetensors-read.ts";
 
@@ -22,11 +23,8 @@ export class DecodeError extends PolargradError {
 export function decodeFloat32({ dtype, data }: Pick<SafetensorsTensor, "dtype" | "data">): Float32Array {
   if (dtype === "F32") return new Float32Array(copyBuffer(data));
   if (dtype === "F64") return new Float32Array(new Float64Array(copyBuffer(data)));
-  if (dtype === "BF16") return fromHalves(data, (half) => half << 16);
-  if (dtype === "F16") {
-    const table = float16Table();
-    return fromHalves(data, (half) => table[half]);
-  }
+  if (dtype === "BF16") return decode("bf16", halvesOf(data));
+  if (dtype === "F16") return decode("f16", halvesOf(data));
   throw new DecodeError(dtype, `expected floats (F32, F16, BF16 or F64), got dtype ${quote(dtype)}`);
 }
 
@@ -38,6 +36,12 @@ export function decodeFloat32({ dtype, data }: Pick<SafetensorsTensor, "dtype" |
 export function decodeFloat64(tensor: Pick<SafetensorsTensor, "dtype" | "data">): Float64Array {
   if (tensor.dtype === "F64") return new Float64Array(copyBuffer(tensor.data));
   return new Float64Array(decodeFloat32(tensor));
+}
+
+/** F16 or BF16 bytes as new 16-bit patterns. @throws DecodeError for other dtypes */
+export function copyHalves({ dtype, data }: Pick<SafetensorsTensor, "dtype" | "data">): Uint16Array {
+  if (dtype === "F16" || dtype === "BF16") return new Uint16Array(copyBuffer(data));
+  throw new DecodeError(dtype, `expected 16-bit floats (F16 or BF16), got dtype ${quote(dtype)}`);
 }
 
 /**
@@ -69,34 +73,10 @@ function copyBuffer(data: Uint8Array): ArrayBuffer {
   return new Uint8Array(data).buffer;
 }
 
-/** Widen 16-bit patterns to the bits of 32-bit floats; going through integers keeps NaN payloads. */
-function fromHalves(data: Uint8Array, widen: (half: number) => number): Float32Array {
+/** The 16-bit patterns in the bytes, which may begin at an odd address. */
+function halvesOf(data: Uint8Array): Uint16Array {
   const isAligned = data.byteOffset % 2 === 0;
-  const halves = isAligned
+  return isAligned
     ? new Uint16Array(data.buffer, data.byteOffset, data.byteLength / 2)
     : new Uint16Array(copyBuffer(data));
-  const values = new Float32Array(halves.length);
-  const bits = new Uint32Array(values.buffer);
-  for (let i = 0; i < halves.length; i++) bits[i] = widen(halves[i]);
-  return values;
-}
-
-let cachedTable: Uint32Array | undefined;
-
-/** The bits of the 32-bit float of every 16-bit float: 256 KiB, built at the first use. */
-function float16Table(): Uint32Array {
-  cachedTable ??= Uint32Array.from({ length: 0x10000 }, (_, half) => widenFloat16(half));
-  return cachedTable;
-}
-
-/** IEEE 754 binary16 (1 sign, 5 exponent, 10 mantissa bits) to binary32 (1, 8, 23). */
-function widenFloat16(half: number): number {
-  const sign = (half & 0x8000) << 16;
-  const exponent = (half >> 10) & 0x1f;
-  const mantissa = half & 0x3ff;
-  if (exponent === 0x1f) return sign | 0x7f800000 | (mantissa << 13);
-  if (exponent > 0) return sign | ((exponent + 112) << 23) | (mantissa << 13);
-  if (mantissa === 0) return sign;
-  const shift = Math.clz32(mantissa) - 21; // moves the leading one of a subnormal to bit 10
-  return sign | ((113 - shift) << 23) | (((mantissa << shift) & 0x3ff) << 13);
 }

@@ -12,6 +12,7 @@ export {
   type FromPretrainedOptions,
   LlamaForCausalLM,
 } from "./llama-for-causal-lm.ts";
+export type { LoadDType } from "./llama-weights.ts";
 export type { Rows } from "./llama-inputs.ts";
 export {
   type LayerContext,

@@ -1,6 +1,4 @@
 import {
-  decodeFloat32,
-  decodeFloat64,
   joinPath,
   type LlamaConfig,
   llamaConfigToJson,
@@ -12,12 +10,14 @@ import {
   writeDirectoryFiles,
 } from "../io/index.ts";
 import { quote } from "../io/quote.ts";
+import { fromArray } from "../ops/device.ts";
 import { to } from "../ops/index.ts";
-import { CpuStorage } from "../tensor/cpu-storage.ts";
 import { PolargradError } from "../tensor/errors.ts";
 import { Parameter } from "../tensor/parameter.ts";
+import { isStored } from "../tensor/dtype.ts";
 import type { Device } from "../tensor/storage.ts";
-import { Tensor } from "../tensor/tensor.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { dtypeFor, elementsAs, type LoadDType, savedTensors } from "./llama-weights.ts";
 import type { Module } from "./module.ts";
 import { compareStateDicts, StateDictError } from "./state-dict.ts";
 
@@ -33,12 +33,13 @@ export async function readLlamaConfig(dir: string): Promise<LlamaConfig> {
 /**
  * Give every parameter of `model` its value from the checkpoint in `dir`, converted to `dtype`. All names,
  * shapes and dtypes are checked before the first is assigned; tensors that the model has no place for are left
- * out with a warning.
+ * out with a warning. A model with weights in a stored format is frozen as a whole: half of it would train in
+ * silence.
  */
 export async function loadWeights(
   model: Module,
   dir: string,
-  { dtype, device }: { readonly dtype: "f32" | "f64"; readonly device: Device },
+  { dtype, device }: { readonly dtype: LoadDType; readonly device: Device },
 ): Promise<void> {
   const stored = (await readCheckpoint(dir)).tensors;
   // Written by old versions of transformers; follows from the configuration.
@@ -52,13 +53,14 @@ export async function loadWeights(
   if (problems.unexpected.length > 0) warnUnused(problems.unexpected, dir);
   checkDTypes(offered, dir);
   checkAliases(own, offered, dir);
+  if ([...offered.values()].some((source) => isStored(dtypeFor(source, dtype)))) model.requiresGrad_(false);
   const done = new Set<Tensor>();
   for (const [name, parameter] of own) {
     const source = offered.get(name);
     if (!source || !(parameter instanceof Parameter) || done.has(parameter)) continue;
     done.add(parameter);
-    const data = dtype === "f64" ? decodeFloat64(source) : decodeFloat32(source);
-    const value = new Tensor(parameter.shape, new CpuStorage(dtype, data));
+    const own = dtypeFor(source, dtype);
+    const value = fromArray(elementsAs(own, source, name), parameter.shape, own, "cpu");
     const moved = await to(value, device);
     parameter.assign(moved);
     moved.dispose();
@@ -107,8 +109,8 @@ const sameBytes = (a: SafetensorsTensor, b: SafetensorsTensor | undefined): bool
   a.dtype === b?.dtype && a.data.every((byte, i) => byte === b.data[i]);
 
 /**
- * Write a model as config.json and model.safetensors: all tensors F32, tied ones once. A head that an adapter was
- * merged into is no longer tied, and config.json says so.
+ * Write a model as config.json and model.safetensors, tied tensors once. A head that an adapter was merged into is no
+ * longer tied, and config.json says so.
  *
  * @param plain a model of the same configuration without adapters: the names and shapes to write
  */
@@ -123,18 +125,11 @@ export async function saveLlama(
     const advice = "a plain Llama (merge or unload its adapters before saving)";
     throw new StateDictError("the model", advice, problems);
   }
-  const tensors = new Map<string, { dtype: "F32"; shape: readonly number[]; data: Float32Array }>();
-  for (const [name, parameter] of model.namedParameters()) {
-    const data = await parameter.data();
-    tensors.set(name, {
-      dtype: "F32",
-      shape: parameter.shape,
-      data: data instanceof Float32Array ? data : Float32Array.from(data),
-    });
-  }
+  const { tensors, dtype } = await savedTensors(model.namedParameters());
   const [embedding, head] = ["model.embed_tokens.weight", "lm_head.weight"].map((name) => model.stateDict().get(name));
-  const written = llamaConfigToJson({ ...config, tieWordEmbeddings: config.tieWordEmbeddings && embedding === head });
-  const json = `${JSON.stringify(written, null, 2)}\n`;
+  const tieWordEmbeddings = config.tieWordEmbeddings && embedding === head;
+  const json = `${JSON.stringify(llamaConfigToJson({ ...config, tieWordEmbeddings }, dtype), null, 2)}
+`;
   const files = new Map<string, string | Uint8Array>([
     [CONFIG, json],
     [WEIGHTS, serializeSafetensors(tensors, { format: "pt" })],

@@ -25,6 +25,7 @@ import { placeholderInit, type WeightInit } from "./init.ts";
 import type { KvCache } from "./kv-cache.ts";
 import { Linear } from "./linear.ts";
 import { loadWeights, readLlamaConfig, saveLlama } from "./llama-checkpoint.ts";
+import { LOAD_DTYPES, type LoadDType } from "./llama-weights.ts";
 import { readIds, readMask, readShiftedLabels, type Rows } from "./llama-inputs.ts";
 import type { LlamaInit } from "./llama-layers.ts";
 import { LlamaModel } from "./llama-model.ts";
@@ -61,8 +62,13 @@ export interface FromConfigOptions {
 export interface FromPretrainedOptions {
   /** Opened when it is not open yet. Default: the device of `init()`. */
   readonly device?: DeviceChoice;
-  /** Weights of any stored precision become this. Default f32; f64 is for checks on the CPU. */
-  readonly dtype?: "f32" | "f64";
+  /**
+   * What the weights become in memory. Default "auto": as they are stored (F64 as f32). "f16" and "bf16" hold
+   * them frozen in half the bytes, vectors (norms, biases) in f32; everything computes in f32 all the same, so
+   * a bf16 checkpoint gives exactly what it gives as f32. "f32" is for training all weights, "f64" for checks
+   * on the CPU.
+   */
+  readonly dtype?: LoadDType;
 }
 
 const PLACEHOLDERS: LlamaInit = { weight: placeholderInit, bias: placeholderInit, norm: placeholderInit };
@@ -111,20 +117,24 @@ export class LlamaForCausalLM extends Module {
 
   /**
    * Load a checkpoint directory of Hugging Face's layout (config.json, model.safetensors or its shards) in
-   * eval mode.
+   * eval mode. With weights in a stored format (f16, bf16) all of it is frozen.
    *
    * @throws FileError, ConfigError, CheckpointError, SafetensorsError for what cannot be read;
    * StateDictError, which names every tensor that is missing, unexpected or of another shape than config.json
    * says
    */
   static async fromPretrained(dir: string, options: FromPretrainedOptions = {}): Promise<LlamaForCausalLM> {
-    const { dtype = "f32" } = options;
+    const { dtype = "auto" } = options;
+    if (!LOAD_DTYPES.includes(dtype)) {
+      const expected = LOAD_DTYPES.map((name) => `"${name}"`).join(", ");
+      throw new ArgumentError("fromPretrained", "dtype", `one of ${expected}`, `"${String(dtype)}"`);
+    }
     const { device } = await openDevice(options.device ?? defaultDevice());
     if (dtype === "f64" && device !== "cpu") {
       throw new ArgumentError(
         "fromPretrained",
         "dtype",
-        "f32 on webgpu",
+        "another than f64 on webgpu",
         "f64",
         'f64 exists on the CPU only: pass device: "cpu"',
       );
@@ -141,7 +151,9 @@ export class LlamaForCausalLM extends Module {
   }
 
   /**
-   * Write config.json and model.safetensors (F32), which transformers loads too. Other files in `dir` stay.
+   * Write config.json and model.safetensors, which transformers loads too. Weights in f16 and bf16 are written
+   * so, and so are the vectors beside them where it loses nothing; everything else as F32. Other files in `dir`
+   * stay.
    *
    * @throws StateDictError when adapters are attached, FileError
    */

@@ -1,4 +1,5 @@
-import { to } from "../ops/index.ts";
+import { cast, noGrad, to } from "../ops/index.ts";
+import { isStored } from "../tensor/dtype.ts";
 import { PolargradError } from "../tensor/errors.ts";
 import { Parameter } from "../tensor/parameter.ts";
 import { keep } from "../tensor/scope.ts";
@@ -129,8 +130,13 @@ export class Module {
     return this.train(false);
   }
 
-  /** Let all parameters below require a gradient, or (false) freeze them. */
+  /** Let all parameters below require a gradient, or (false) freeze them. @throws PolargradError for f16 and bf16 ones */
   requiresGrad_(flag = true): this {
+    const stored = flag && this.namedParameters().find(([, { dtype }]) => isStored(dtype));
+    if (stored) {
+      const [name, { dtype }] = stored;
+      throw new PolargradError(`"${name}" is ${dtype}, which carries no gradient; load the model with dtype: "f32" to train it`);
+    }
     for (const parameter of this.parameters()) parameter.requiresGrad = flag;
     return this;
   }
@@ -276,5 +282,9 @@ function cloned<T>(value: T, done: Map<unknown, unknown>): T {
 
 /** Values are shared until one of the two is assigned to. */
 function clonedParameter(parameter: Parameter): Parameter {
-  return new Parameter(parameter, { requiresGrad: parameter.requiresGrad });
+  if (!isStored(parameter.dtype)) return new Parameter(parameter, { requiresGrad: parameter.requiresGrad });
+  const decoded = noGrad(() => cast(parameter, { dtype: "f32" }));
+  const clone = new Parameter(decoded, { requiresGrad: false });
+  decoded.dispose();
+  return clone;
 }

@@ -1,6 +1,6 @@
 import typedFunction from "typed-function";
-import { record, reportInputs } from "../autograd/index.ts";
-import { type DType, isFloat } from "../tensor/dtype.ts";
+import { isGradEnabled, record, reportInputs } from "../autograd/index.ts";
+import { type DType, isFloat, isStored } from "../tensor/dtype.ts";
 import { ArgumentError, GraphError } from "../tensor/errors.ts";
 import { planOp } from "../tensor/op-plan.ts";
 import type { OpSpec } from "../tensor/op-spec.ts";
@@ -55,7 +55,7 @@ function withScalars(spec: OpSpec, args: readonly unknown[]): unknown[] {
   return args.map((arg, i) => {
     if (typeof arg !== "number" || i >= rules.length) return arg;
     const rule = rules[i];
-    const dtype = rule === "i32" || rule === "bool" ? rule : shared?.dtype ?? "f32";
+    const dtype = rule === "i32" || rule === "bool" ? rule : shared && !isStored(shared.dtype) ? shared.dtype : "f32";
     const { name } = spec.signature.inputs[i];
     if (dtype === "bool" && arg !== 0 && arg !== 1) throw new ArgumentError(spec.name, name, "0 or 1 beside bool tensors", String(arg));
     if (dtype === "i32" && arg !== (arg | 0)) {
@@ -87,6 +87,9 @@ function apply(spec: OpSpec, inputs: readonly Tensor[], attrs: Attrs, device: De
   const dtype = outputDType(spec, inputs, attrs, device);
   const shapes = Object.fromEntries(spec.signature.inputs.map(({ name }, i) => [name, inputs[i].shape]));
   const plan = planOp(spec, shapes, attrs);
+  if (isStored(dtype) && isGradEnabled() && inputs.some((input) => input.requiresGrad)) {
+    throw new GraphError(`${spec.name}: no gradient passes through ${dtype}, but its input requires one; call it in noGrad() or on x.detach()`);
+  }
   reportInputs(inputs);
   const backend = backendOf(device);
   if (!backend.supports(spec, dtype) && spec.decompose) return spec.decompose(byName(spec, inputs), attrs);
@@ -114,16 +117,20 @@ function pullback(spec: OpSpec, inputs: readonly Tensor[], attrs: Attrs, y: Tens
   });
 }
 
-/** Check the dtypes of a call and say what the output's is. */
+/** Check the dtypes of a call and say what the output's is: that of the inputs that share one, where stored formats do not count. */
 function outputDType(spec: OpSpec, inputs: readonly Tensor[], attrs: Attrs, device: Device): DType {
   const shared: { float?: DType; any?: DType } = {};
-  spec.signature.inputs.forEach(({ name, dtype: rule }, i) => {
+  spec.signature.inputs.forEach(({ name, dtype: rule, stored }, i) => {
     const actual = inputs[i].dtype;
+    if (stored && isStored(actual)) return;
     if (rule === "i32" || rule === "bool") {
       if (actual !== rule) throw new ArgumentError(spec.name, name, rule, actual, `use cast(${name}, { dtype: "${rule}" })`);
       return;
     }
-    if (rule === "float" && !isFloat(actual)) throw new ArgumentError(spec.name, name, "f32 or f64", actual, `use cast(${name}, { dtype: "f32" })`);
+    if (rule === "float" ? !isFloat(actual) : isStored(actual)) {
+      const expected = rule === "float" ? "f32 or f64" : "f32, f64, i32 or bool";
+      throw new ArgumentError(spec.name, name, expected, actual, `use cast(${name}, { dtype: "f32" })`);
+    }
     const before = shared[rule];
     if (before !== undefined && before !== actual) {
       throw new ArgumentError(spec.name, name, `${before} like the inputs before it`, actual, "cast one of them");

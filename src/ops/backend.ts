@@ -1,4 +1,4 @@
-import type { DType, TypedArray } from "../tensor/dtype.ts";
+import type { DType, PackedArray, TypedArray } from "../tensor/dtype.ts";
 import type { OpPlan } from "../tensor/op-plan.ts";
 import type { OpSpec } from "../tensor/op-spec.ts";
 import type { Device, Storage } from "../tensor/storage.ts";
@@ -11,6 +11,6 @@ export interface Backend {
   supports(spec: OpSpec, dtype: DType): boolean;
   /** Compute the output of a checked call. */
   run(spec: OpSpec, inputs: readonly Tensor[], plan: OpPlan, attrs: Readonly<Record<string, unknown>>, dtype: DType): Storage;
-  /** Put elements on the device; may keep the array. */
-  upload(dtype: DType, data: TypedArray): Storage;
+  /** Put elements on the device, packed ones of a stored format; may keep the array. */
+  upload(dtype: DType, data: TypedArray | PackedArray): Storage;
 }

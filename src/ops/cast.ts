@@ -3,18 +3,20 @@ import { ArgumentError } from "../tensor/errors.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { defineOp } from "./define-op.ts";
 
-const DTYPES: readonly unknown[] = ["f32", "f64", "i32", "bool", null];
+const DTYPES: readonly unknown[] = ["f32", "f64", "f16", "bf16", "i32", "bool", null];
 
 /**
- * Elementwise conversion to `dtype` (default: unchanged); f64 exists on the CPU only. Float to i32 cuts off
- * the fraction, stops at the ends of i32 and takes NaN to 0; anything but 0 is true as bool, NaN too.
- * Differentiable between floats.
+ * Elementwise conversion to `dtype` (default: unchanged, but f32 from a stored format); f64 exists on the CPU only. To f16 and bf16
+ * it rounds f32 to nearest, ties to even; from them it is exact. Float to i32 cuts off the fraction, stops at the ends of i32 and
+ * takes NaN to 0; anything but 0 is true as bool, NaN too. Differentiable between f32 and f64.
+ *
+ * @throws GraphError to a stored format while recording, when `x` requires a gradient
  */
-export const cast = defineOp("cast", "x[*]:any -> y[*]:any", {
+export const cast = defineOp("cast", "x[*]:any|stored -> y[*]:any", {
   attrs: { dtype: { default: null as DType | null } },
   dtype({ dtype }) {
     if (DTYPES.includes(dtype)) return dtype;
-    throw new ArgumentError("cast", "attribute dtype", '"f32", "f64", "i32" or "bool"', `"${String(dtype)}"`);
+    throw new ArgumentError("cast", "attribute dtype", '"f32", "f64", "f16", "bf16", "i32" or "bool"', `"${String(dtype)}"`);
   },
   params: (_shapes, { dtype }) => ({ toBool: dtype === "bool" ? 1 : 0, toInteger: dtype === "i32" ? 1 : 0 }),
   reference({ x }, y, _dims, { dtype }) {

@@ -29,7 +29,7 @@ export const allOps: readonly Op[] = table;
  *
  * @param name camelCase verb, used in errors
  * @param signature shape law such as `"x[*, d], weight[d] -> y[*, d]"`: `*` broadcasts, `[...]` takes any shape, `:i32`, `:bool`
- * and `:any` mark dtypes
+ * and `:any` mark dtypes, `:float|stored` and `:any|stored` the one input that may be in a stored format
  * @throws SyntaxError on a malformed signature
  */
 export function defineOp<const S extends string, const A extends AttrSpecs = Record<never, never>, P extends Params = Record<never, never>>(

@@ -1,7 +1,8 @@
 import { type CpuPath, runOnCpu } from "../cpu/run-reference.ts";
 import { CpuStorage } from "../tensor/cpu-storage.ts";
-import { allocate, type DType, type TypedArray } from "../tensor/dtype.ts";
+import { allocate, type DType, isStored, type PackedArray, type TypedArray } from "../tensor/dtype.ts";
 import { ArgumentError, DeviceError } from "../tensor/errors.ts";
+import { PackedStorage } from "../tensor/packed-storage.ts";
 import { keep } from "../tensor/scope.ts";
 import type { Device } from "../tensor/storage.ts";
 import { Tensor } from "../tensor/tensor.ts";
@@ -18,7 +19,8 @@ const cpu: Backend = {
   device: "cpu",
   supports: (spec, dtype) => !spec.composite || dtype === "f64" || cpuPath === "reference",
   run: (spec, inputs, plan, attrs, dtype) => runOnCpu(spec, inputs, plan, attrs, dtype, cpuPath),
-  upload: (dtype, data) => new CpuStorage(dtype, data),
+  upload: (dtype, data) =>
+    isStored(dtype) ? new PackedStorage(dtype, data as PackedArray) : new CpuStorage(dtype, data as TypedArray),
 };
 
 const backends = new Map<Device, Backend>([["cpu", cpu]]);
@@ -66,8 +68,8 @@ export function forgetScalars(): void {
   scalars.clear();
 }
 
-/** A new tensor over `data`, which it may keep. */
-export function fromArray(data: TypedArray, shape: readonly number[], dtype: DType, device: Device): Tensor {
+/** A new tensor over `data`, packed for a stored format, which it may keep. */
+export function fromArray(data: TypedArray | PackedArray, shape: readonly number[], dtype: DType, device: Device): Tensor {
   if (dtype === "f64" && device === "webgpu") {
     throw new ArgumentError("tensor", "dtype", "f32, i32 or bool on webgpu", "f64", "f64 exists on the CPU only");
   }

@@ -2,8 +2,10 @@ import type { TypedArray } from "../tensor/dtype.ts";
 import { ArgumentError } from "../tensor/errors.ts";
 import type { Dims, Range } from "../tensor/op-spec.ts";
 import { sizeOf } from "../tensor/shape.ts";
+import { decodeInto } from "../tensor/stored-format.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { defineOp } from "./define-op.ts";
+import { packedEmbeddingPlan } from "./embedding-packed.ts";
 import { nanHelpers } from "./nan-wgsl.ts";
 import { reshape } from "./reshape.ts";
 import { rows } from "./rows.ts";
@@ -13,7 +15,7 @@ import { rows } from "./rows.ts";
  *
  * @throws ArgumentError on the CPU when an id is not in [0, v); on webgpu its row is NaN
  */
-export const embedding = defineOp("embedding", "ids[*]:i32, weight[v, d] -> y[*, d]", {
+export const embedding = defineOp("embedding", "ids[*]:i32, weight[v, d]:float|stored -> y[*, d]", {
   reference({ ids, weight }, y, { v, d }) {
     checkIds("embedding", ids, v);
     for (let row = 0; row < ids.length; row++) {
@@ -26,6 +28,18 @@ export const embedding = defineOp("embedding", "ids[*]:i32, weight[v, d] -> y[*,
     let id = u32(ids[i / dims.d]);
     if (id >= dims.v) { y[i] = not_a_number(); return; }
     y[i] = weight[id * dims.d + i % dims.d];`,
+  // The rows that are read are decoded, not the table.
+  fast: {
+    packed: {
+      wgsl: (format, _profile, dims) => packedEmbeddingPlan(format, dims),
+      simd: (format) => (weight, { ids }, y, { v, d }) => {
+        checkIds("embedding", ids, v);
+        for (let row = 0; row < ids.length; row++) {
+          decodeInto(format, weight, y.subarray(row * d, (row + 1) * d), ids[row] * d);
+        }
+      },
+    },
+  },
   vjp: ({ ids, weight }, dy) => ({
     weight: (): Tensor =>
       scatterAdd(reshape(ids, { shape: [sizeOf(ids.shape)] }), rows(dy), { rows: weight.shape[0] }),

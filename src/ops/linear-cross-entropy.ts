@@ -1,7 +1,9 @@
 import { checkpoint } from "../autograd/index.ts";
+import { isStored } from "../tensor/dtype.ts";
 import { broadcastShapes, sameShape, type Shape, sizeOf } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { add } from "./add.ts";
+import { cast } from "./cast.ts";
 import { checkReduction, crossEntropy } from "./cross-entropy.ts";
 import { checkLabels, countLabels, labelDomain } from "./cross-entropy-rows.ts";
 import { defineOp } from "./define-op.ts";
@@ -21,7 +23,7 @@ import { slice } from "./slice.ts";
  */
 export const linearCrossEntropy = defineOp(
   "linearCrossEntropy",
-  "x[*, d], weight[v, d], labels[*]:i32 -> loss[...]",
+  "x[*, d], weight[v, d]:float|stored, labels[*]:i32 -> loss[...]",
   {
     attrs: {
       ignoreIndex: { default: -100 as number },
@@ -55,7 +57,9 @@ export const linearCrossEntropy = defineOp(
       const shape = broadcastShapes(x.shape.slice(0, -1), labels.shape) ?? labels.shape;
       const flat = reshape(broadcast(labels, shape), { shape: [sizeOf(shape)] });
       const wide = broadcast(x, [...shape, x.shape[x.rank - 1]]);
-      const total = totalLoss(rows(wide), weight, flat, ignoreIndex, chunk);
+      // Decoded once, not for each chunk.
+      const head = isStored(weight.dtype) ? cast(weight, { dtype: x.dtype }) : weight;
+      const total = totalLoss(rows(wide), head, flat, ignoreIndex, chunk);
       return reduction === "sum" ? total : div(total, countLabels(flat, ignoreIndex, x.dtype));
     },
     domain: { labels: labelDomain },

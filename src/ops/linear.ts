@@ -5,7 +5,7 @@ import { defineOp } from "./define-op.ts";
 import { rows } from "./rows.ts";
 
 /** `y = x · weightᵀ` with the weight as [outputs, inputs]; a bias is an `add`. */
-export const linear = defineOp("linear", "x[*, k], weight[m, k] -> y[*, m]", {
+export const linear = defineOp("linear", "x[*, k], weight[m, k]:float|stored -> y[*, m]", {
   reference({ x, weight }, y, { n, m, k }) {
     for (let row = 0; row < n; row++) {
       for (let column = 0; column < m; column++) {
@@ -32,7 +32,7 @@ export const linear = defineOp("linear", "x[*, k], weight[m, k] -> y[*, m]", {
 });
 
 /** `dx = dy · weight`. */
-export const linearDx = defineOp("linearDx", "dy[*, m], weight[m, k] -> dx[*, k]", {
+export const linearDx = defineOp("linearDx", "dy[*, m], weight[m, k]:float|stored -> dx[*, k]", {
   reference({ dy, weight }, dx, { n, m, k }) {
     for (let row = 0; row < n; row++) {
       for (let q = 0; q < m; q++) {

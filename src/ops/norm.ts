@@ -20,7 +20,7 @@ import {
 /**
  * Euclidean norm `√ Σ x²` over `axes` (all by default). Its gradient at the zero vector is 0, as in PyTorch.
  */
-export const norm = defineOp("norm", "x[...] -> y[...]", {
+export const norm = defineOp("norm", "x[...]:float|stored -> y[...]", {
   attrs: reductionAttrs,
   shape: ({ x }, attrs, fail) => reducedShape(x, attrs, fail),
   params: ({ x }, attrs) => reductionParams(x, attrs),

@@ -12,5 +12,5 @@ export async function to(x: Tensor, device: Device): Promise<Tensor> {
   const backend = backendOf(device);
   if (x.device === device) return x.detach();
   if (x.dtype === "f64") throw new ArgumentError("to", "x", "f32, i32 or bool to move to webgpu", "f64", 'cast it first: cast(x, { dtype: "f32" })');
-  return new Tensor(x.shape, backend.upload(x.dtype, await x.data()));
+  return new Tensor(x.shape, backend.upload(x.dtype, await x.storage.read()));
 }

@@ -8,6 +8,11 @@ let liveStorages = 0;
 /** Number of CPU storages that still hold a reference: constant from step to step in a loop that leaks nothing. */
 export const liveCpuStorages = (): number => liveStorages;
 
+/** Every kind of CPU storage announces here that it was made (1) or freed (-1). */
+export function countCpuStorage(change: 1 | -1): void {
+  liveStorages += change;
+}
+
 /** Elements in a typed array. */
 export class CpuStorage implements Storage {
   readonly device = "cpu";
@@ -22,7 +27,7 @@ export class CpuStorage implements Storage {
     this.dtype = dtype;
     this.length = data.length;
     this.#data = data;
-    liveStorages++;
+    countCpuStorage(1);
   }
 
   /** A zeroed storage. */
@@ -55,7 +60,7 @@ export class CpuStorage implements Storage {
   release(): void {
     if (--this.#references > 0) return;
     if (!this.#data) return;
-    liveStorages--;
+    countCpuStorage(-1);
     if (this.#reusable) giveArray(this.dtype, this.#data);
     this.#data = null;
   }

@@ -1,4 +1,4 @@
-import type { DType, TypedArray } from "./dtype.ts";
+import type { DType, PackedArray, StoredFormat, TypedArray } from "./dtype.ts";
 import type { Shape } from "./shape.ts";
 import type { Signature } from "./signature.ts";
 import type { Tensor } from "./tensor.ts";
@@ -48,6 +48,24 @@ export interface KernelProfile {
   readonly subgroups: boolean;
 }
 
+/** What reads an operand in a stored format on the CPU: as `simd`, with that operand's bits in `packed` instead of in `inputs`. */
+export type PackedKernel<N extends string, A extends AttrSpecs, D extends string, P extends Params> = (
+  packed: PackedArray,
+  inputs: Record<N, Float32Array>,
+  out: Float32Array,
+  dims: Dims<D>,
+  attrs: AttrValues<A>,
+  params: P,
+) => void;
+
+/** Kernels that read the operand marked `|stored` as it lies, for the formats they know. */
+export interface PackedKernels<N extends string, A extends AttrSpecs, D extends string, P extends Params> {
+  /** Binds that operand's buffer as u32 words, the first element in the lowest bits; null: decode it first. */
+  readonly wgsl?: (format: StoredFormat, profile: KernelProfile, dims: Dims<D>, attrs: AttrValues<A>, params: P) => KernelPlan | null;
+  /** Null: decode it first. */
+  readonly simd?: (format: StoredFormat, dims: Dims<D>) => PackedKernel<N, A, D, P> | null;
+}
+
 /** Random choices for the laws: shapes of all inputs and attributes of one call. */
 export interface Draw {
   /** Integer from low to high, both included. */
@@ -80,7 +98,7 @@ export interface OpSpec<N extends string = string, A extends AttrSpecs = AttrSpe
   readonly params?: (shapes: Readonly<Record<N, Shape>>, attrs: AttrValues<A>, output: Shape) => P;
   /**
    * The meaning: scalar loops over row-major arrays (Float64Array when checking, Float32Array when running). Operands with `*`
-   * arrive expanded to the broadcast shape; `out` arrives zeroed. No tensors, no tape, no GPU.
+   * arrive expanded to the broadcast shape, stored formats decoded; `out` arrives zeroed. No tensors, no tape, no GPU.
    */
   readonly reference: (inputs: Record<N, TypedArray>, out: TypedArray, dims: Dims<D>, attrs: AttrValues<A>, params: P) => void;
   /**
@@ -100,6 +118,8 @@ export interface OpSpec<N extends string = string, A extends AttrSpecs = AttrSpe
   readonly fast?: {
     readonly wgsl?: (profile: KernelProfile, dims: Dims<D>, attrs: AttrValues<A>, params: P) => KernelPlan | null;
     readonly simd?: (inputs: Record<N, Float32Array>, out: Float32Array, dims: Dims<D>, attrs: AttrValues<A>, params: P) => void;
+    /** Without one, a stored operand is decoded to f32 for the time of the op. */
+    readonly packed?: PackedKernels<N, A, D, P>;
   };
   /** The same op in smaller ops: runs where there is no kernel, and is differentiated where there is no `vjp`. */
   readonly decompose?: (inputs: Record<N, Tensor>, attrs: AttrValues<A>) => Tensor;

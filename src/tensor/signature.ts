@@ -1,6 +1,6 @@
 import type { DType } from "./dtype.ts";
 
-/** Dtype rule of an operand: one float dtype shared by all unmarked operands, a fixed dtype, or `any` (shared, copied as bits). */
+/** Dtype rule of an operand: one float dtype shared by all `float` (unmarked) operands, a fixed dtype, or `any` (shared, copied as bits). */
 export type DTypeRule = "float" | "any" | Extract<DType, "i32" | "bool">;
 
 /** One axis of an operand: `*` (broadcast batch axes), `d`, `4`, `g*m` or `c+t`. */
@@ -17,6 +17,8 @@ export interface Operand {
   readonly name: string;
   readonly dims: readonly DimExpr[] | null;
   readonly dtype: DTypeRule;
+  /** Takes stored formats too, which kernels then see decoded to f32. */
+  readonly stored: boolean;
 }
 
 /** A parsed shape law such as `x[*, d], weight[d] -> y[*, d]`. */
@@ -49,14 +51,17 @@ export type InputNames<S extends string> = InputList<S>[number];
 /** The dimension names of a signature text as a union. */
 export type DimNames<S extends string> = S extends `${infer I} -> ${string}` ? DimsIn<I> : never;
 
-const OPERAND = /^\s*(\w+)\[([^\]]*)\](?::(\w+))?\s*$/;
+const OPERAND = /^\s*(\w+)\[([^\]]*)\](?::(\w+)(\|stored)?)?\s*$/;
 
-/** Parse `x[*, d], ids[b]:i32 -> y[*, d]`. Throws SyntaxError on a malformed text: a mistake in a declaration. */
+/** Parse `x[*, d], ids[b]:i32, weight[d]:float|stored -> y[*, d]`. Throws SyntaxError on a malformed text: a mistake in a declaration. */
 export function parseSignature(text: string): Signature {
   const [left, right, ...rest] = text.split("->");
   if (left === undefined || right === undefined || rest.length > 0) throw new SyntaxError(`signature "${text}": needs one "->"`);
   const inputs = left.split(/,(?![^[]*\])/).map((part) => parseOperand(part, text));
   const output = parseOperand(right, text);
+  const packed = inputs.filter(({ stored }) => stored);
+  const broadcasts = inputs.length > 1 && packed.some(({ dims }) => dims?.some(({ kind }) => kind === "batch"));
+  if (packed.length > 1 || broadcasts || output.stored) throw new SyntaxError(`signature "${text}": one input can be |stored, without * beside others`);
   const dimNames = [...new Set(inputs.flatMap((operand) => (operand.dims ?? []).flatMap(namesOf)))];
   const unknown = (output.dims ?? []).flatMap(namesOf).find((name) => !dimNames.includes(name));
   if (unknown !== undefined) throw new SyntaxError(`signature "${text}": the output's ${unknown} is in no input`);
@@ -75,12 +80,14 @@ export function namesOf(dim: DimExpr): string[] {
 function parseOperand(part: string, text: string): Operand {
   const match = OPERAND.exec(part);
   if (!match) throw new SyntaxError(`signature "${text}": cannot read "${part.trim()}"`);
-  const [, name, inside, mark] = match;
-  return { name, dims: inside.trim() === "..." ? null : parseDims(inside), dtype: parseRule(mark, text) };
+  const [, name, inside, mark, stored] = match;
+  const dtype = parseRule(mark, text);
+  if (stored && dtype !== "float" && dtype !== "any") throw new SyntaxError(`signature "${text}": ${dtype} cannot be |stored`);
+  return { name, dims: inside.trim() === "..." ? null : parseDims(inside), dtype, stored: stored !== undefined };
 }
 
 function parseRule(mark: string | undefined, text: string): DTypeRule {
-  if (mark === undefined) return "float";
+  if (mark === undefined || mark === "float") return "float";
   if (mark === "i32" || mark === "bool" || mark === "any") return mark;
   throw new SyntaxError(`signature "${text}": unknown dtype mark "${mark}"`);
 }

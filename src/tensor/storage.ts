@@ -1,4 +1,4 @@
-import type { DType, TypedArray } from "./dtype.ts";
+import type { DType, PackedArray, TypedArray } from "./dtype.ts";
 
 /** Where a tensor lives. */
 export type Device = "cpu" | "webgpu";
@@ -9,8 +9,8 @@ export interface Storage {
   readonly dtype: DType;
   /** Number of elements. */
   readonly length: number;
-  /** A copy of the elements; waits for the device. */
-  read(): Promise<TypedArray>;
+  /** A copy of the elements, of a stored format packed; waits for the device. */
+  read(): Promise<TypedArray | PackedArray>;
   retain(): void;
   release(): void;
 }

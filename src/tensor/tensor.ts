@@ -1,9 +1,11 @@
 import { CpuStorage } from "./cpu-storage.ts";
-import { type DType, isFloat, type TypedArray } from "./dtype.ts";
+import { type DType, isFloat, isStored, type PackedArray, type TypedArray } from "./dtype.ts";
 import { DisposedError, GraphError, PolargradError } from "./errors.ts";
+import { PackedStorage } from "./packed-storage.ts";
 import { track } from "./scope.ts";
 import { formatShape, type Shape, sizeOf } from "./shape.ts";
 import type { Device, Storage } from "./storage.ts";
+import { decode } from "./stored-format.ts";
 
 /** How a tensor was computed, for the backward sweep. */
 export interface TapeNode {
@@ -99,7 +101,10 @@ export class Tensor {
 
   set requiresGrad(value: boolean) {
     if (this.node && !value) throw new GraphError("requiresGrad can be changed on leaf tensors only; use detach() to cut the graph");
-    if (value && !isFloat(this.dtype)) throw new GraphError(`only f32 and f64 tensors can require a gradient, this one is ${this.dtype}`);
+    if (value && !isFloat(this.dtype)) {
+      const advice = isStored(this.dtype) ? '; load or cast it as "f32" to train it' : "";
+      throw new GraphError(`only f32 and f64 tensors can require a gradient, this one is ${this.dtype}${advice}`);
+    }
     this.#requiresGrad = value;
   }
 
@@ -119,14 +124,20 @@ export class Tensor {
     return this.#storage === null;
   }
 
-  /** A copy of the elements in row-major order: Float32Array (f32), Float64Array (f64) or Int32Array (i32, bool). */
+  /**
+   * A copy of the elements in row-major order: Float32Array (f32, and the exact values of f16 and bf16), Float64Array (f64) or
+   * Int32Array (i32, bool).
+   */
   async data(): Promise<TypedArray> {
-    return this.storage.read();
+    const { dtype } = this;
+    const elements = await this.storage.read();
+    return isStored(dtype) ? decode(dtype, elements as PackedArray) : (elements as TypedArray);
   }
 
-  /** The elements without a copy or a wait; only on the CPU. */
+  /** The elements without a wait, and without a copy unless they have to be decoded; only on the CPU. */
   dataSync(): TypedArray {
     if (this.storage instanceof CpuStorage) return this.storage.expose();
+    if (this.storage instanceof PackedStorage) return decode(this.storage.dtype, this.storage.data);
     throw new PolargradError("dataSync() reads CPU tensors only; await data() for a tensor on webgpu");
   }
 

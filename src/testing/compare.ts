@@ -39,13 +39,19 @@ export function mustAgree(
   throw new LawError(op, `${what}: ${found} (off by ${error}, allowed ${bound})`);
 }
 
-/** Hold two arrays to the same bits. @throws LawError */
-export function mustBeIdentical(op: string, what: string, actual: TypedArray, expected: TypedArray): void {
+/** Hold two arrays to the same bits; `times` names what gave each. @throws LawError */
+export function mustBeIdentical(
+  op: string,
+  what: string,
+  actual: TypedArray,
+  expected: TypedArray,
+  times: readonly [actual: string, expected: string] = ["the second time", "the first"],
+): void {
   const at = actual.findIndex((value: number, i: number) => !Object.is(value, expected[i]));
   if (at >= 0 || actual.length !== expected.length) {
     throw new LawError(
       op,
-      `${what}: element ${at} is ${actual[at]} the second time, ${expected[at]} the first`,
+      `${what}: element ${at} is ${actual[at]} ${times[0]}, ${expected[at]} ${times[1]}`,
     );
   }
 }

@@ -83,28 +83,34 @@ export function isDifferentiable(spec: OpSpec): boolean {
 export interface Evaluation {
   readonly shape: Shape;
   readonly output: TypedArray;
-  /** Gradient by each of `variablesOf(call)`; empty when not asked for. */
+  /** Gradient by each of `variablesOf(call)` that requires one; empty when not asked for. */
   readonly gradients: readonly TypedArray[];
   readonly cotangent: TypedArray | null;
 }
 
-/** Run `op` on the inputs of a call, and its backward with a random cotangent when asked. Leaves nothing behind. */
+/**
+ * Run `op` on the inputs of a call, and its backward with a random cotangent when asked. Leaves nothing behind.
+ *
+ * @param makeInputs makes the tensors; inputs of other dtypes than `way` says have no gradient
+ */
 export async function evaluate(
   op: DeclaredOp,
   call: OpCall,
   way: Way,
   backward = false,
+  makeInputs: (call: OpCall, way: Way) => readonly Tensor[] = tensorsOf,
 ): Promise<Evaluation> {
   const results = inWay(way, call.seed, () =>
     tidy(() => {
-      const inputs = tensorsOf(call, way);
+      const inputs = makeInputs(call, way);
       if (!backward) return { y: noGrad(() => callable(op)(...inputs, call.attrs)), grads: [], dy: null };
       const y = callable(op)(...inputs, call.attrs);
       if (!isFloat(y.dtype) || !y.requiresGrad) return { y: y.detach(), grads: [], dy: null };
       const dy = cotangentOf(call, y.shape, way);
+      const wrt = variablesOf(call).map((position) => inputs[position]);
       const grads = gradients(
         y,
-        variablesOf(call).map((position) => inputs[position]),
+        wrt.filter(({ requiresGrad }) => requiresGrad),
         { gradient: dy },
       );
       return { y: y.detach(), grads, dy };

@@ -8,6 +8,7 @@ import type { Law, LawContext } from "./laws/law.ts";
 import { memoryLaws } from "./laws/memory-laws.ts";
 import { precisionLaws } from "./laws/precision-laws.ts";
 import { shapeLaws } from "./laws/shape-laws.ts";
+import { storedLaws } from "./laws/stored-laws.ts";
 
 /** Which laws `opLaws` gives, and how thorough they are. */
 export interface LawOptions {
@@ -24,7 +25,8 @@ export interface LawOptions {
  * `for (const law of opLaws(myOp)) it(law.name, law.run);`.
  *
  * On the CPU: declared shapes, first and second derivatives against finite differences of the f64 reference, f32 and
- * NaN against f64, `decompose` against the op, no leaks, the same bits twice, errors that name what is wrong. On an open
+ * NaN against f64, `decompose` against the op, stored formats against their decoded values, no leaks, the same bits twice, errors
+ * that name what is wrong. On an open
  * GPU: every kernel, forward and backward, against the f64 reference, at sizes around workgroup and tile edges, with
  * intact guard words.
  *
@@ -35,10 +37,10 @@ export function opLaws(op: DeclaredOp, options: LawOptions = {}): Law[] {
   const laws: Law[] = [];
   if (options.device !== "webgpu") {
     laws.push(...shapeLaws(context), ...gradientLaws(context), ...precisionLaws(context));
-    laws.push(...memoryLaws(context, "cpu"), ...argumentLaws(context));
+    laws.push(...memoryLaws(context, "cpu"), ...storedLaws(context, "cpu"), ...argumentLaws(context));
   }
   if (options.device === "webgpu" || (options.device === undefined && currentGpu())) {
-    const onGpu = [...gpuLaws(context), ...memoryLaws(context, "webgpu")];
+    const onGpu = [...gpuLaws(context), ...memoryLaws(context, "webgpu"), ...storedLaws(context, "webgpu")];
     laws.push(...onGpu.map((law) => withGuards(op.spec.name, law)));
   }
   return laws;

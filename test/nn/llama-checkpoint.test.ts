@@ -78,7 +78,7 @@ describe("checkpoints", () => {
       }
     };
     const model = await edited({ tensors: halve });
-    expect(model.parameters()[0].dtype).toBe("f32");
+    expect(model.parameters()[0].dtype).toBe("bf16");
     const plain = await logits(LlamaForCausalLM.fromConfig(tinyConfig(), { seed: 4 }));
     expect(relativeError(await logits(model), plain)).toBeLessThan(0.05);
   });

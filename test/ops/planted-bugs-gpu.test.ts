@@ -17,6 +17,11 @@ it.each(
     { op: planted.hardCodedEps, law: KERNEL, says: /f32 on webgpu .*forward: element/ },
     { op: planted.overrun, law: KERNEL, says: /a kernel wrote behind the end of .*overrun/ },
     {
+      op: planted.misreadPacked,
+      law: "weight in bf16 gives on the GPU what its decoded values give, forward and backward",
+      says: /bf16 \(fast\), forward: element/,
+    },
+    {
       op: planted.leaky,
       law: "repeated calls leave the number of live storages on the GPU unchanged",
       says: /3 calls in tidy\(\) left 3 storages more on webgpu/,
@@ -29,4 +34,5 @@ it.each(
 
 it("finds nothing wrong with a sound op, even after one that wrote where it must not", async () => {
   expect(await planted.brokenLaws(planted.soundOp, "webgpu")).toEqual(new Map());
+  expect(await planted.brokenLaws(planted.soundPacked, "webgpu")).toEqual(new Map());
 });

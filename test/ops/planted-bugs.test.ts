@@ -29,6 +29,11 @@ const CAUGHT_BY = [
     law: "agrees with its decompose, and so does its gradient",
     says: /against its decompose/,
   },
+  {
+    op: planted.misreadPacked,
+    law: "weight in bf16 gives on the CPU what its decoded values give, forward and backward",
+    says: /bf16 \(fast\), forward: element/,
+  },
   { op: planted.fickle, law: "the same call gives the same bits on the CPU", says: /the second time/ },
   {
     op: planted.leaky,
@@ -40,6 +45,7 @@ const CAUGHT_BY = [
 describe("planted bugs", () => {
   it("finds nothing wrong with a sound op", async () => {
     expect(await planted.brokenLaws(planted.soundOp, "cpu")).toEqual(new Map());
+    expect(await planted.brokenLaws(planted.soundPacked, "cpu")).toEqual(new Map());
   });
 
   it.each(CAUGHT_BY.map(({ op, ...rest }) => ({ name: op.spec.name, op, ...rest })))(

@@ -1,7 +1,9 @@
+import { cast } from "../../src/ops/cast.ts";
 import { mul } from "../../src/ops/mul.ts";
 import { add } from "../../src/ops/add.ts";
 import { defineOp } from "../../src/ops/define-op.ts";
 import { sumTo } from "../../src/ops/sum.ts";
+import type { KernelSource } from "../../src/tensor/op-spec.ts";
 import type { Device } from "../../src/tensor/storage.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
 import { opLaws } from "../../src/testing/index.ts";
@@ -150,6 +152,55 @@ export const wrongDecompose = defineOp("wrongDecompose", "a[*], b[*] -> y[*]", {
   },
   decompose: ({ a, b }) => add(a, b),
 });
+
+/** `x · weight`, with kernels that read bf16 as it lies, given what they read of its bits. */
+const readsPacked = (name: string, pick: (half: number) => number, wgsl: string) =>
+  defineOp(name, "x[d], weight[d]:float|stored -> y[d]", {
+    reference({ x, weight }, y) {
+      for (let i = 0; i < y.length; i++) y[i] = x[i] * weight[i];
+    },
+    wgsl: "y[i] = x[i] * weight[i];",
+    fast: {
+      packed: {
+        simd: (format) => (format === "f16" ? null : (weight, { x }, y) => {
+          const bits = Uint32Array.from(weight, (half) => pick(half) << 16);
+          const values = new Float32Array(bits.buffer);
+          for (let i = 0; i < y.length; i++) y[i] = x[i] * values[i];
+        }),
+        wgsl: (format, _profile, { d }) =>
+          format === "f16" ? null : { kernel: packedKernel(wgsl), params: Uint32Array.of(d), grid: [Math.ceil(d / 64), 1, 1] },
+      },
+    },
+    vjp: ({ x, weight }, dy) => ({ x: () => mul(dy, cast(weight, { dtype: dy.dtype })), weight: () => mul(dy, x) }),
+  });
+
+const packedKernel = (bits: string): KernelSource => ({
+  label: "readsPacked",
+  bindings: ["read", "read", "read_write"],
+  code: /* wgsl */ `
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read> weight: array<u32>;
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@group(1) @binding(0) var<uniform> count: u32;
+@compute @workgroup_size(64) fn main(@builtin(global_invocation_id) gid: vec3<u32>) {
+  let i = gid.x;
+  if (i < count) { y[i] = x[i] * bitcast<f32>(${bits}); }
+}`,
+});
+
+/** Reads the right half of each word. */
+export const soundPacked = readsPacked(
+  "soundPacked",
+  (half) => half,
+  "(weight[i / 2u] >> (16u * (i % 2u))) << 16u",
+);
+
+/** Loses the lowest bit of the mantissa on the CPU, takes the halves of a word in the wrong order on the GPU. */
+export const misreadPacked = readsPacked(
+  "misreadPacked",
+  (half) => half & 0xfffe,
+  "(weight[i / 2u] << (16u * (i % 2u))) & 0xffff0000u",
+);
 
 let calls = 0;
 

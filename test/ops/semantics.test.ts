@@ -161,7 +161,7 @@ describe("cast", () => {
   });
   it("names an unknown dtype", () => {
     expect(() => cast(zeros([1]), { dtype: "float32" as "f32" })).toThrow(
-      'cast: attribute dtype must be "f32", "f64", "i32" or "bool", got "float32"',
+      'cast: attribute dtype must be "f32", "f64", "f16", "bf16", "i32" or "bool", got "float32"',
     );
   });
 });

@@ -67,10 +67,11 @@ function* wrongCalls(call: OpCall, inputs: readonly Tensor[]): Generator<WrongCa
     ...inputs.slice(k + 1),
     attrs,
   ];
-  for (const [k, { name, dtype }] of spec.signature.inputs.entries()) {
+  for (const [k, { name, dtype, stored }] of spec.signature.inputs.entries()) {
     yield { args: replace(k, "a string"), argument: name, what: "a string" };
     yield { args: replace(k, null), argument: name, what: "null" };
     const { shape, size } = inputs[k];
+    if (!stored) yield { args: replace(k, fromArray(new Uint16Array(size), shape, "f16", "cpu")), argument: name, what: "an f16 tensor" };
     if (dtype === "i32" || dtype === "bool") {
       yield {
         args: replace(k, fromArray(new Float64Array(size), shape, "f64", "cpu")),

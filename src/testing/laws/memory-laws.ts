@@ -49,7 +49,8 @@ export function memoryLaws(context: LawContext, device: Device): Law[] {
   ];
 }
 
-const live = (device: Device): number =>
+/** Storages that are alive on a device. */
+export const live = (device: Device): number =>
   device === "cpu" ? liveCpuStorages() : (currentGpu()?.pool.counts.live ?? 0);
 
 function checkLeaks({ op, spec }: LawContext, call: OpCall, way: Way): void {

@@ -1,0 +1,142 @@
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { DeloraConfig, getPeftModel } from "../../src/delora/index.ts";
+import { parseSafetensors } from "../../src/io/index.ts";
+import { type FromPretrainedOptions, generate, LlamaForCausalLM } from "../../src/nn/index.ts";
+import { noGrad } from "../../src/ops/index.ts";
+import { isStored } from "../../src/tensor/dtype.ts";
+import { PolargradError } from "../../src/tensor/errors.ts";
+import { AdamW, Trainer, TrainingError } from "../../src/train/index.ts";
+import { expectedBytes, parameterBytes, writeStored } from "./stored-checkpoint.ts";
+import { tinyConfig } from "./tiny-llama.ts";
+
+let dir = "";
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), "polargrad-stored-"));
+});
+afterEach(() => rm(dir, { recursive: true }));
+
+const ids = [[3, 1, 4, 1, 5, 9]];
+const load = (options: FromPretrainedOptions = {}): Promise<LlamaForCausalLM> =>
+  LlamaForCausalLM.fromPretrained(dir, { device: "cpu", ...options });
+const logits = (model: LlamaForCausalLM): ArrayLike<number> =>
+  noGrad(() => model.forward({ inputIds: ids }).logits).dataSync();
+const dtypes = (model: LlamaForCausalLM): Set<string> =>
+  new Set(model.parameters().map(({ dtype, rank }) => `${dtype} of rank ${rank}`));
+
+describe.each(["f16", "bf16"] as const)("a checkpoint in %s", (format) => {
+  it.each([{}, { tie_word_embeddings: true, attention_bias: true, mlp_bias: true }])(
+    "stays so in memory, in half the bytes, frozen, and computes what it computes as f32: %j",
+    async (overrides) => {
+      await writeStored(dir, format, overrides);
+      const [stored, plain] = [await load(), await load({ dtype: "f32" })];
+      expect(dtypes(stored)).toEqual(new Set([`${format} of rank 2`, "f32 of rank 1"]));
+      expect(dtypes(plain)).toEqual(new Set(["f32 of rank 2", "f32 of rank 1"]));
+      expect(await parameterBytes(stored)).toBe(expectedBytes(stored).stored);
+      expect(await parameterBytes(plain)).toBe(expectedBytes(plain).f32);
+      expect(stored.numParameters()).toBe(plain.numParameters());
+      expect(stored.numParameters({ onlyTrainable: true })).toBe(0);
+      expect(plain.numParameters({ onlyTrainable: true })).toBe(plain.numParameters());
+      expect(logits(stored)).toEqual(logits(plain));
+      const options = { maxNewTokens: 8 };
+      expect(await generate(stored, [3, 1], options)).toEqual(await generate(plain, [3, 1], options));
+    },
+  );
+
+  it("gives an adapter on it the loss and the gradients that it has on f32, layers recomputed or not", async () => {
+    await writeStored(dir, format);
+    const config = new DeloraConfig({ r: 2, targetModules: ["q_proj", "down_proj"], initWeights: false });
+    const [stored, plain] = [await load(), await load({ dtype: "f32" })];
+    const run = async (model: LlamaForCausalLM): Promise<unknown[]> => {
+      const { loss } = model.forward({ inputIds: ids, labels: ids });
+      loss?.backward();
+      const trained = model.parameters().filter(({ requiresGrad }) => requiresGrad);
+      const gradients = await Promise.all(trained.map(({ grad }) => grad?.data()));
+      model.zeroGrad();
+      return [await loss?.item(), ...gradients];
+    };
+    for (const model of [stored, plain]) getPeftModel(model, config);
+    const adapter = [...stored.stateDict()].filter(([name]) => name.includes("delora"));
+    plain.loadStateDict(new Map(adapter), { strict: false });
+    const wanted = await run(plain);
+    expect(wanted).toHaveLength(1 + 4 * 3);
+    expect(await run(stored)).toEqual(wanted);
+    stored.gradientCheckpointingEnable();
+    expect(await run(stored)).toEqual(wanted);
+  });
+
+  it("is saved byte for byte as it was, and from f32 in f32", async () => {
+    await writeStored(dir, format, { tie_word_embeddings: true, attention_bias: true });
+    const [weights, config] = [join(dir, "model.safetensors"), join(dir, "config.json")];
+    const before = [await readFile(weights), await readFile(config, "utf8")];
+    const plain = await load({ dtype: "f32" });
+    await (await load()).savePretrained(dir);
+    expect([await readFile(weights), await readFile(config, "utf8")]).toEqual(before);
+    await plain.savePretrained(dir);
+    const written = parseSafetensors(await readFile(weights)).tensors;
+    expect(new Set([...written.values()].map(({ dtype }) => dtype))).toEqual(new Set(["F32"]));
+    expect(JSON.parse(await readFile(config, "utf8")).torch_dtype).toBe("float32");
+  });
+
+  it("is made from an f32 checkpoint when asked, vectors unrounded", async () => {
+    const source = LlamaForCausalLM.fromConfig(tinyConfig(), { seed: 4, device: "cpu" });
+    for (const parameter of source.parameters()) if (parameter.rank === 1) parameter.dataSync()[0] = 1 + 2 ** -20;
+    await source.savePretrained(dir);
+    expect(dtypes(await load())).toEqual(new Set(["f32 of rank 2", "f32 of rank 1"]));
+    const model = await load({ dtype: format });
+    expect(dtypes(model)).toEqual(new Set([`${format} of rank 2`, "f32 of rank 1"]));
+    expect(model.stateDict().get("model.norm.weight")?.dataSync()[0]).toBe(1 + 2 ** -20);
+    // What 16 bits would round is written as F32, and then the configuration does not promise 16 bits.
+    const target = join(dir, "again");
+    await model.savePretrained(target);
+    const again = await LlamaForCausalLM.fromPretrained(target, { device: "cpu" });
+    expect(dtypes(again)).toEqual(dtypes(model));
+    expect(logits(again)).toEqual(logits(model));
+    expect(JSON.parse(await readFile(join(target, "config.json"), "utf8")).torch_dtype).toBe("float32");
+  });
+
+  it("can be turned into the other format, and takes state dicts of any dtype", async () => {
+    await writeStored(dir, format);
+    const other = format === "f16" ? "bf16" : "f16";
+    expect(dtypes(await load({ dtype: other }))).toContain(`${other} of rank 2`);
+    const [stored, plain] = [await load(), await load({ dtype: "f32" })];
+    const wanted = logits(plain);
+    const fresh = LlamaForCausalLM.fromConfig(tinyConfig(), { seed: 9, device: "cpu" });
+    fresh.loadStateDict(stored.stateDict());
+    expect(dtypes(fresh)).toEqual(new Set(["f32 of rank 2", "f32 of rank 1"]));
+    expect(logits(fresh)).toEqual(wanted);
+    stored.loadStateDict(LlamaForCausalLM.fromConfig(tinyConfig(), { seed: 9, device: "cpu" }).stateDict());
+    stored.loadStateDict(plain.stateDict());
+    expect(dtypes(stored)).toContain(`${format} of rank 2`);
+    expect(logits(stored)).toEqual(wanted);
+  });
+
+  it("says how to train all of it", async () => {
+    await writeStored(dir, format);
+    const model = await load();
+    const advice = `"model.embed_tokens.weight" is ${format}, which carries no gradient; load the model with dtype: "f32"`;
+    expect(() => model.requiresGrad_()).toThrow(PolargradError);
+    expect(() => model.requiresGrad_()).toThrow(advice);
+    expect(model.parameters().some(({ requiresGrad }) => requiresGrad)).toBe(false);
+    expect(() => new Trainer(model, [{ inputIds: [1, 2], labels: [1, 2] }])).toThrow(TrainingError);
+    expect(() => new AdamW(model.parameters().filter(({ requiresGrad }) => requiresGrad))).toThrow("is anything trainable?");
+    expect(() => model.forward({ inputIds: ids, labels: ids }).loss?.backward()).toThrow("nothing was recorded");
+  });
+});
+
+it("refuses f16 for weights beyond its range, and dtypes that there are not", async () => {
+  const model = LlamaForCausalLM.fromConfig(tinyConfig(), { seed: 4, device: "cpu" });
+  const [first] = model.parameters();
+  first.dataSync()[3] = 1e5;
+  await model.savePretrained(dir);
+  await expect(load({ dtype: "f16" })).rejects.toThrow(
+    '"model.embed_tokens.weight" holds values that f16 cannot (it ends at 65504); load it with dtype: "bf16"',
+  );
+  expect(dtypes(await load({ dtype: "bf16" }))).toContain("bf16 of rank 2");
+  await expect(load({ dtype: "float16" as "f16" })).rejects.toThrow(
+    'fromPretrained: dtype must be one of "auto", "f32", "f64", "f16", "bf16", got "float16"',
+  );
+  expect((await load()).parameters().some(({ dtype }) => isStored(dtype))).toBe(false);
+});

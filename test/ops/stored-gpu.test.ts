@@ -1,0 +1,61 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { cast, closeDevice, currentGpu, embedding, noGrad, randn, tensor, to } from "../../src/ops/index.ts";
+import { fromArray } from "../../src/ops/device.ts";
+import { openDevice } from "../../src/ops/init.ts";
+import { decode, encode } from "../../src/tensor/stored-format.ts";
+import { useTestDriver } from "../driver.ts";
+
+beforeAll(async () => {
+  useTestDriver();
+  await openDevice("webgpu");
+});
+afterAll(closeDevice);
+
+const ALL = Uint16Array.from({ length: 0x10000 }, (_, half) => half);
+const wordsOf = (values: ArrayLike<number>): Uint32Array => new Uint32Array((values as Float32Array).buffer);
+
+/** f32 bits that matter: every exponent with mantissas around the ties of both formats, and with both signs. */
+function edgeWords(): Uint32Array {
+  const words: number[] = [];
+  for (let exponent = 0; exponent < 256; exponent++) {
+    for (const mantissa of [0, 1, 0xfff, 0x1000, 0x1001, 0x2fff, 0x3000, 0x7fff, 0x8000, 0x8001, 0x18000, 0x7fe000, 0x7ff000, 0x7fffff]) {
+      for (const sign of [0, 0x80000000]) words.push(sign + exponent * 0x800000 + mantissa);
+    }
+  }
+  return Uint32Array.from(words);
+}
+
+describe.each(["f16", "bf16"] as const)("%s on the GPU", (format) => {
+  it("is decoded to the bits that the CPU gives: all 65536 patterns", async () => {
+    const x = fromArray(ALL.slice(), [65536], format, "webgpu");
+    expect(await x.storage.read()).toEqual(ALL);
+    const decoded = cast(x, { dtype: "f32" });
+    expect(wordsOf(await decoded.data())).toEqual(wordsOf(decode(format, ALL)));
+  });
+
+  it("is rounded to the bits that the CPU gives", async () => {
+    const words = edgeWords();
+    const x = fromArray(new Float32Array(words.buffer), [words.length], "f32", "webgpu");
+    const expected = encode(format, new Float32Array(words.buffer));
+    expect(await cast(x, { dtype: format }).storage.read()).toEqual(expected);
+  });
+
+  it("takes half the bytes, with an odd number of elements too", async () => {
+    const live = (): number => currentGpu()?.pool.counts.live ?? 0;
+    const values = randn([3, 5], { device: "cpu" });
+    const before = live();
+    const x = await to(noGrad(() => cast(values, { dtype: format })), "webgpu");
+    expect((x.storage as unknown as { buffer: { bytes: number } }).buffer.bytes).toBe(30);
+    expect(live()).toBe(before + 1);
+    const onGpu = cast(await to(values, "webgpu"), { dtype: format });
+    expect(await onGpu.data()).toEqual(await x.data());
+    expect(await (await to(x, "cpu")).storage.read()).toEqual(await x.storage.read());
+  });
+
+  it("gives NaN for the rows of unknown ids", async () => {
+    const weight = tensor([[1, 2], [3, 4]], { dtype: format, device: "webgpu" });
+    const ids = tensor([1, 2, -1], { dtype: "i32", device: "webgpu" });
+    const nan = Number.NaN;
+    expect([...(await embedding(ids, weight).data())]).toEqual([3, 4, nan, nan, nan, nan]);
+  });
+});
