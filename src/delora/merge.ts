@@ -44,7 +44,7 @@ export async function refuseBrokenMerge(model: Module, names: readonly string[])
     const added = addedTo(adapted, names);
     for (let count = 1; count <= added.length; count++) {
       const finite = noGrad(() =>
-        tidy(() => min(cast(finiteElements(mergedWeight(adapted, added.slice(0, count))), { dtype: "f32" }))),
+        tidy(() => min(cast(finiteElements(decoded(mergedWeight(adapted, added.slice(0, count)))), { dtype: "f32" }))),
       );
       const isBroken = (await finite.item()) === 0;
       finite.dispose();
