@@ -66,6 +66,7 @@ export {
   ones,
   pad,
   pow,
+  quantize,
   rand,
   randn,
   reciprocal,
@@ -99,7 +100,7 @@ export {
   where,
   zeros,
 } from "./ops/index.ts";
-export type { DType, StoredFormat, TypedArray } from "./tensor/dtype.ts";
+export type { BlockFormat, DType, HalfFormat, StoredFormat, TypedArray } from "./tensor/dtype.ts";
 export { ArgumentError, DeviceError, DisposedError, GraphError, PolargradError, ShapeError } from "./tensor/errors.ts";
 export { Parameter } from "./tensor/parameter.ts";
 export type { Shape } from "./tensor/shape.ts";

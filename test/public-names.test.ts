@@ -7,14 +7,14 @@ const names = (text: string): string[] => text.trim().split(/\s+/);
 /** What each entry point of package.json exports, types included: a change here changes the public interface. */
 const PUBLIC: Readonly<Record<string, readonly string[]>> = {
   ".": names(`
-    ArgumentError BackwardOptions DType Device DeviceChoice DeviceError DeviceInfo DisposedError
-    GeneratorState GraphError Parameter PolargradError Shape ShapeError StoredFormat Tensor TypedArray abs
+    ArgumentError BackwardOptions BlockFormat DType Device DeviceChoice DeviceError DeviceInfo DisposedError
+    GeneratorState GraphError HalfFormat Parameter PolargradError Shape ShapeError StoredFormat Tensor TypedArray abs
     adamwUpdate add allOps arange argmax attention cast checkpoint clamp closeDevice concat cos
     crossEntropy currentGpu defaultDevice defineOp div dropout ema emaSquare embedding enableGrad equal
     erf exp expand full gather gelu getGeneratorState grad gradients greater greaterEqual init isFinite
     isGradEnabled layerNorm less lessEqual linear linearCrossEntropy log logSoftmax logicalAnd
     logicalNot logicalOr logsumexp manualSeed matmul max maximum mean min minimum mul neg noGrad norm
-    notEqual ones pad pow rand randn reciprocal relu reshape rmsNorm rope rsqrt scatterAdd
+    notEqual ones pad pow quantize rand randn reciprocal relu reshape rmsNorm rope rsqrt scatterAdd
     setGeneratorState sigmoid sign silu sin slice softmax split sqrt square squeeze stack sub sum swiglu
     tanh tensor tidy to transpose unsqueeze where zeros`),
   "./nn": names(`

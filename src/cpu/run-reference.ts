@@ -1,5 +1,5 @@
 import { CpuStorage } from "../tensor/cpu-storage.ts";
-import { type DType, isStored, type StoredFormat, type TypedArray } from "../tensor/dtype.ts";
+import { type DType, type HalfFormat, isHalf, type TypedArray } from "../tensor/dtype.ts";
 import type { OpPlan } from "../tensor/op-plan.ts";
 import type { OpSpec } from "../tensor/op-spec.ts";
 import { PackedStorage } from "../tensor/packed-storage.ts";
@@ -24,7 +24,7 @@ export function runOnCpu(
   dtype: DType,
   path: CpuPath,
 ): Storage {
-  if (isStored(dtype)) return packed(dtype, runOnCpu(spec, inputs, plan, attrs, "f32", path) as CpuStorage);
+  if (isHalf(dtype)) return packed(dtype, runOnCpu(spec, inputs, plan, attrs, "f32", path) as CpuStorage);
   const out = CpuStorage.zeros(dtype, sizeOf(plan.output));
   if (out.length === 0) return out;
   const fast = path === "fast" && dtype === "f32" ? spec.fast : undefined;
@@ -50,7 +50,7 @@ export function runOnCpu(
 }
 
 /** `plain`, which is used up, in a stored format. */
-function packed(format: StoredFormat, plain: CpuStorage): PackedStorage {
+function packed(format: HalfFormat, plain: CpuStorage): PackedStorage {
   try {
     return new PackedStorage(format, encode(format, plain.data as Float32Array));
   } finally {

@@ -1,6 +1,7 @@
 import type { Linear } from "../nn/linear.ts";
 import { Module } from "../nn/module.ts";
 import { add, cast, dropout, linear, matmul, noGrad, tidy } from "../ops/index.ts";
+import { isHalf } from "../tensor/dtype.ts";
 import { nextStream } from "../tensor/generator.ts";
 import { Parameter } from "../tensor/parameter.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -141,7 +142,7 @@ export const adapterDType = (weight: Tensor): "f32" | "f64" => (weight.dtype ===
  * base's dtype before it widens them: on an f16 or bf16 base to that, else not at all.
  */
 export function roundingOf({ dtype }: Tensor): (x: Tensor) => Tensor {
-  if (dtype !== "f16" && dtype !== "bf16") return (x) => x;
+  if (!isHalf(dtype)) return (x) => x;
   return (x) => noGrad(() => tidy(() => cast(cast(x, { dtype }), { dtype: "f32" })));
 }
 

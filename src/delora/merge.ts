@@ -1,6 +1,6 @@
 import type { Module } from "../nn/module.ts";
 import { cast, isFinite as finiteElements, min, noGrad, tidy } from "../ops/index.ts";
-import { isStored } from "../tensor/dtype.ts";
+import { isHalf, isStored } from "../tensor/dtype.ts";
 import { Parameter } from "../tensor/parameter.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { roundingOf } from "./adapter-layer.ts";
@@ -99,7 +99,7 @@ function mergedWeight(adapted: AdaptedLinear, names: readonly string[]): Tensor 
   return tidy(() => {
     const [base, start] = [adapted.unmergedWeight, adapted.baseLayer.weight].map(decoded);
     const merged = names.reduce<Tensor>((weight, name) => round(adapted.adapter(name).merged(weight, base, round)), start);
-    return dtype === "f16" || dtype === "bf16" ? cast(merged, { dtype }) : merged;
+    return isHalf(dtype) ? cast(merged, { dtype }) : merged;
   });
 }
 

@@ -1,13 +1,14 @@
-import { bytesPerElement, type DType, isStored, type PackedArray, type TypedArray } from "../tensor/dtype.ts";
+import { bytesPerElement, type DType, isHalf, isStored, type PackedArray, type TypedArray } from "../tensor/dtype.ts";
 import { ArgumentError, DisposedError } from "../tensor/errors.ts";
 import type { Storage } from "../tensor/storage.ts";
 import type { GpuBuffer } from "./buffer.ts";
 import type { Gpu } from "./device.ts";
 
 /** The kind of array that holds elements of `dtype` on their way to the GPU and back. */
-function arrayType(dtype: DType): Float32ArrayConstructor | Int32ArrayConstructor | Uint16ArrayConstructor {
+function arrayType(dtype: DType) {
   if (dtype === "f32") return Float32Array;
-  return isStored(dtype) ? Uint16Array : Int32Array;
+  if (isStored(dtype)) return isHalf(dtype) ? Uint16Array : Uint8Array;
+  return Int32Array;
 }
 
 /** A tensor's elements in GPU memory. Its buffer goes back to the pool with the last reference. */
@@ -50,7 +51,7 @@ export class GpuStorage implements Storage {
     if (!(data instanceof arrayType(dtype))) {
       throw new ArgumentError("GpuStorage", "data", `an array of ${dtype}`, data.constructor.name);
     }
-    const storage = new GpuStorage(gpu, dtype, data.length, label);
+    const storage = new GpuStorage(gpu, dtype, data.byteLength / bytesPerElement(dtype), label);
     try {
       gpu.stream.write(storage.buffer, data);
     } catch (error) {

@@ -1,4 +1,4 @@
-import { type DType, isStored, type StoredFormat } from "../tensor/dtype.ts";
+import { type DType, type HalfFormat, isHalf, isStored, type StoredFormat } from "../tensor/dtype.ts";
 import { ArgumentError, DeviceError, PolargradError } from "../tensor/errors.ts";
 import type { OpPlan } from "../tensor/op-plan.ts";
 import type { KernelPlan, OpSpec } from "../tensor/op-spec.ts";
@@ -35,7 +35,7 @@ export function runOnGpu(
   dtype: DType,
   path: GpuPath,
 ): GpuStorage {
-  if (isStored(dtype)) return encoded(gpu, dtype, runOnGpu(gpu, spec, inputs, plan, attrs, "f32", path));
+  if (isHalf(dtype)) return encoded(gpu, dtype, runOnGpu(gpu, spec, inputs, plan, attrs, "f32", path));
   const count = sizeOf(plan.output);
   const out = GpuStorage.allocate(gpu, dtype, count, spec.name);
   if (count === 0) return out;
@@ -119,7 +119,7 @@ function decoded(gpu: Gpu, format: StoredFormat, x: GpuStorage): GpuStorage {
 }
 
 /** `plain`, which is used up, in a stored format. */
-function encoded(gpu: Gpu, format: StoredFormat, plain: GpuStorage): GpuStorage {
+function encoded(gpu: Gpu, format: HalfFormat, plain: GpuStorage): GpuStorage {
   const { kernel, params, grid } = encodePlan(format, plain.length);
   try {
     return filled(GpuStorage.allocate(gpu, format, plain.length, kernel.label), (out) => {

@@ -1,11 +1,11 @@
-import type { StoredFormat } from "../tensor/dtype.ts";
+import type { HalfFormat, StoredFormat } from "../tensor/dtype.ts";
 import type { KernelPlan, KernelSource } from "../tensor/op-spec.ts";
 import { foldGrid, GROUP_NUMBER } from "./fold-grid.ts";
 
 const WORKGROUP = 64;
 
 // Everything goes through u32: a float may lose a NaN's payload or a subnormal on the way.
-const WIDEN: Readonly<Record<StoredFormat, string>> = {
+const WIDEN: Readonly<Record<HalfFormat, string>> = {
   bf16: "fn widen(half: u32) -> u32 { return half << 16u; }",
   f16: /* wgsl */ `
 fn widen(half: u32) -> u32 {
@@ -20,7 +20,7 @@ fn widen(half: u32) -> u32 {
 }`,
 };
 
-const NARROW: Readonly<Record<StoredFormat, string>> = {
+const NARROW: Readonly<Record<HalfFormat, string>> = {
   bf16: /* wgsl */ `
 fn narrow(word: u32) -> u32 {
   if ((word & 0x7fffffffu) > 0x7f800000u) { return 0x7fc0u; }
@@ -43,13 +43,44 @@ fn narrow(word: u32) -> u32 {
 }`,
 };
 
+const half = (index: string): string => `((words[(${index}) >> 1u] >> (((${index}) & 1u) << 4u)) & 0xffffu)`;
+const scale = (index: string): string => `bitcast<f32>(widen(${half(index)}))`;
+// Byte j of a block holds element j in its lower and j + 16 in its upper half.
+const NIBBLE = /* wgsl */ `
+fn nibble(i: u32) -> f32 {
+  let at = (i >> 5u) * 16u + (i & 15u);
+  return f32((words[at >> 2u] >> ((at & 3u) * 8u + ((i >> 4u) & 1u) * 4u)) & 15u);
+}`;
+const halfReader = (format: HalfFormat): string => `${WIDEN[format]}
+fn bits_at(i: u32, size: u32) -> u32 { return widen(${half("i")}); }`;
+
+const READERS: Readonly<Record<StoredFormat, string>> = {
+  f16: halfReader("f16"),
+  bf16: halfReader("bf16"),
+  q8_0: /* wgsl */ `${WIDEN.f16}
+fn bits_at(i: u32, size: u32) -> u32 {
+  let q = extractBits(bitcast<i32>(words[i >> 2u]), (i & 3u) * 8u, 8u);
+  return bitcast<u32>(f32(q) * ${scale("size / 2u + (i >> 5u)")});
+}`,
+  q4_0: /* wgsl */ `${WIDEN.f16} ${NIBBLE}
+fn bits_at(i: u32, size: u32) -> u32 {
+  let q = nibble(i) - 8.0;
+  // Never -0: the CPU has none.
+  return select(bitcast<u32>(q * ${scale("size / 4u + (i >> 5u)")}), 0u, q == 0.0);
+}`,
+  q4_1: /* wgsl */ `${WIDEN.f16} ${NIBBLE}
+fn bits_at(i: u32, size: u32) -> u32 {
+  let at = size / 4u + 2u * (i >> 5u);
+  return bitcast<u32>(nibble(i) * ${scale("at")} + ${scale("at + 1u")});
+}`,
+};
+
 /**
- * WGSL for kernels that read a stored operand as it lies: `bits_at(i: u32) -> u32`, the bits of element `i` of
- * `buffer` (an array of u32 words) as f32.
+ * WGSL for kernels that read a stored operand as it lies: `bits_at(i: u32, size: u32) -> u32`, the bits of element
+ * `i` of `buffer` (an array of u32 words) as f32. `size` is the number of its elements.
  */
-export const storedReader = (format: StoredFormat, buffer: string): string => /* wgsl */ `
-${WIDEN[format]}
-fn bits_at(i: u32) -> u32 { return widen((${buffer}[i >> 1u] >> ((i & 1u) << 4u)) & 0xffffu); }`;
+export const storedReader = (format: StoredFormat, buffer: string): string =>
+  READERS[format].replaceAll("words[", `${buffer}[`);
 
 /** A kernel of one u32 word an invocation, `y[i]` from the words of `x`; `dims.count` is the number of elements of `y`. */
 const wordKernel = (label: string, helpers: string, body: string): KernelSource => ({
@@ -68,9 +99,9 @@ ${helpers}
 });
 
 const decoder = (format: StoredFormat): KernelSource =>
-  wordKernel(`decode ${format}`, storedReader(format, "x"), "if (i < dims.count) { y[i] = bits_at(i); }");
+  wordKernel(`decode ${format}`, storedReader(format, "x"), "if (i < dims.count) { y[i] = bits_at(i, dims.count); }");
 
-const encoder = (format: StoredFormat): KernelSource =>
+const encoder = (format: HalfFormat): KernelSource =>
   wordKernel(
     `encode ${format}`,
     NARROW[format],
@@ -80,18 +111,27 @@ const encoder = (format: StoredFormat): KernelSource =>
   y[i] = narrow(x[2u * i]) | (upper << 16u);`,
   );
 
-const DECODERS = { f16: decoder("f16"), bf16: decoder("bf16") };
+/** One kernel for each stored format. */
+export const forEachFormat = (make: (format: StoredFormat) => KernelSource): Readonly<Record<StoredFormat, KernelSource>> => ({
+  f16: make("f16"),
+  bf16: make("bf16"),
+  q8_0: make("q8_0"),
+  q4_0: make("q4_0"),
+  q4_1: make("q4_1"),
+});
+
+const DECODERS = forEachFormat(decoder);
 const ENCODERS = { f16: encoder("f16"), bf16: encoder("bf16") };
 
-/** `count` elements of a stored format to f32, exact: buffers packed, f32. */
+/** `count` elements of a stored format to f32, the bits that the CPU gives: buffers packed, f32. */
 export const decodePlan = (format: StoredFormat, count: number): KernelPlan => ({
   kernel: DECODERS[format],
   params: Uint32Array.of(count),
   grid: foldGrid(Math.ceil(count / WORKGROUP)),
 });
 
-/** `count` f32 elements to a stored format, to nearest, ties to even: buffers f32, packed. */
-export const encodePlan = (format: StoredFormat, count: number): KernelPlan => ({
+/** `count` f32 elements to 16 bits, to nearest, ties to even: buffers f32, packed. */
+export const encodePlan = (format: HalfFormat, count: number): KernelPlan => ({
   kernel: ENCODERS[format],
   params: Uint32Array.of(count),
   grid: foldGrid(Math.ceil(count / 2 / WORKGROUP)),

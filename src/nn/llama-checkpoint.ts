@@ -14,10 +14,10 @@ import { fromArray } from "../ops/device.ts";
 import { to } from "../ops/index.ts";
 import { PolargradError } from "../tensor/errors.ts";
 import { Parameter } from "../tensor/parameter.ts";
-import { isStored } from "../tensor/dtype.ts";
+import { BLOCK, isStored } from "../tensor/dtype.ts";
 import type { Device } from "../tensor/storage.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { dtypeFor, elementsAs, type LoadDType, savedTensors } from "./llama-weights.ts";
+import { dtypeFor, elementsAs, fitsBlocks, savedTensors, type WeightFormat } from "./llama-weights.ts";
 import type { Module } from "./module.ts";
 import { compareStateDicts, StateDictError } from "./state-dict.ts";
 
@@ -31,7 +31,7 @@ export async function readLlamaConfig(dir: string): Promise<LlamaConfig> {
 }
 
 /**
- * Give every parameter of `model` its value from the checkpoint in `dir`, converted to `dtype`. All names,
+ * Give every parameter of `model` its value from the checkpoint in `dir`, in the asked format. All names,
  * shapes and dtypes are checked before the first is assigned; tensors that the model has no place for are left
  * out with a warning. A model with weights in a stored format is frozen as a whole: half of it would train in
  * silence.
@@ -39,7 +39,7 @@ export async function readLlamaConfig(dir: string): Promise<LlamaConfig> {
 export async function loadWeights(
   model: Module,
   dir: string,
-  { dtype, device }: { readonly dtype: LoadDType; readonly device: Device },
+  { device, ...format }: WeightFormat & { readonly device: Device },
 ): Promise<void> {
   const stored = (await readCheckpoint(dir)).tensors;
   // Written by old versions of transformers; follows from the configuration.
@@ -53,13 +53,14 @@ export async function loadWeights(
   if (problems.unexpected.length > 0) warnUnused(problems.unexpected, dir);
   checkDTypes(offered, dir);
   checkAliases(own, offered, dir);
-  if ([...offered.values()].some((source) => isStored(dtypeFor(source, dtype)))) model.requiresGrad_(false);
+  if (format.quantize) warnUnquantized(offered, format.quantize, dir);
+  if ([...offered.values()].some((source) => isStored(dtypeFor(source, format)))) model.requiresGrad_(false);
   const done = new Set<Tensor>();
   for (const [name, parameter] of own) {
     const source = offered.get(name);
     if (!source || !(parameter instanceof Parameter) || done.has(parameter)) continue;
     done.add(parameter);
-    const own = dtypeFor(source, dtype);
+    const own = dtypeFor(source, format);
     const value = fromArray(elementsAs(own, source, name), parameter.shape, own, "cpu");
     const moved = await to(value, device);
     parameter.assign(moved);
@@ -68,11 +69,20 @@ export async function loadWeights(
   }
 }
 
+function warnUnquantized(offered: ReadonlyMap<string, SafetensorsTensor>, quantize: string, dir: string): void {
+  const odd = [...offered].filter(([, source]) => source.shape.length > 1 && !fitsBlocks(source)).map(([name]) => name);
+  if (odd.length === 0) return;
+  console.warn(`the checkpoint in ${dir} holds matrices whose rows are no multiple of ${BLOCK}; they are not kept in ${quantize}: ${list(odd)}`);
+}
+
 /** As transformers: what the configuration has no place for is left out, aloud. */
 function warnUnused(names: readonly string[], dir: string): void {
-  const some = names.slice(0, 5).map(quote).join(", ");
+  console.warn(`the checkpoint in ${dir} holds tensors that the Llama in its ${CONFIG} does not have; they are not used: ${list(names)}`);
+}
+
+function list(names: readonly string[]): string {
   const more = names.length > 5 ? ` and ${names.length - 5} more` : "";
-  console.warn(`the checkpoint in ${dir} holds tensors that the Llama in its ${CONFIG} does not have; they are not used: ${some}${more}`);
+  return names.slice(0, 5).map(quote).join(", ") + more;
 }
 
 function checkDTypes(offered: ReadonlyMap<string, SafetensorsTensor>, dir: string): void {

@@ -14,6 +14,7 @@ import {
   tidy,
   zeros,
 } from "../ops/index.ts";
+import type { BlockFormat } from "../tensor/dtype.ts";
 import { ArgumentError } from "../tensor/errors.ts";
 import { getGeneratorState, manualSeed, setGeneratorState } from "../tensor/generator.ts";
 import type { Shape } from "../tensor/shape.ts";
@@ -25,7 +26,7 @@ import { placeholderInit, type WeightInit } from "./init.ts";
 import type { KvCache } from "./kv-cache.ts";
 import { Linear } from "./linear.ts";
 import { loadWeights, readLlamaConfig, saveLlama } from "./llama-checkpoint.ts";
-import { LOAD_DTYPES, type LoadDType } from "./llama-weights.ts";
+import { LOAD_DTYPES, type LoadDType, QUANTIZE } from "./llama-weights.ts";
 import { readIds, readMask, readShiftedLabels, type Rows } from "./llama-inputs.ts";
 import type { LlamaInit } from "./llama-layers.ts";
 import { LlamaModel } from "./llama-model.ts";
@@ -69,6 +70,12 @@ export interface FromPretrainedOptions {
    * on the CPU.
    */
   readonly dtype?: LoadDType;
+  /**
+   * Hold the matrices frozen as integers in blocks (see `quantize`), the embedding and the head too: a quarter
+   * (q8_0) or a seventh (q4_0, q4_1) of f32. Those whose rows are no multiple of 32 become what `dtype` says,
+   * with a warning.
+   */
+  readonly quantize?: BlockFormat;
 }
 
 const PLACEHOLDERS: LlamaInit = { weight: placeholderInit, bias: placeholderInit, norm: placeholderInit };
@@ -117,18 +124,18 @@ export class LlamaForCausalLM extends Module {
 
   /**
    * Load a checkpoint directory of Hugging Face's layout (config.json, model.safetensors or its shards) in
-   * eval mode. With weights in a stored format (f16, bf16) all of it is frozen.
+   * eval mode. With weights in a stored format (f16, bf16, quantised) all of it is
+   * frozen.
    *
    * @throws FileError, ConfigError, CheckpointError, SafetensorsError for what cannot be read;
    * StateDictError, which names every tensor that is missing, unexpected or of another shape than config.json
    * says
    */
   static async fromPretrained(dir: string, options: FromPretrainedOptions = {}): Promise<LlamaForCausalLM> {
-    const { dtype = "auto" } = options;
-    if (!LOAD_DTYPES.includes(dtype)) {
-      const expected = LOAD_DTYPES.map((name) => `"${name}"`).join(", ");
-      throw new ArgumentError("fromPretrained", "dtype", `one of ${expected}`, `"${String(dtype)}"`);
-    }
+    const { dtype = "auto", quantize } = options;
+    checkChoice("dtype", dtype, LOAD_DTYPES);
+    if (quantize !== undefined) checkChoice("quantize", quantize, QUANTIZE);
+    if (dtype === "f64" && quantize) throw new ArgumentError("fromPretrained", "dtype", "another than f64 with quantize", "f64");
     const { device } = await openDevice(options.device ?? defaultDevice());
     if (dtype === "f64" && device !== "cpu") {
       throw new ArgumentError(
@@ -142,7 +149,7 @@ export class LlamaForCausalLM extends Module {
     const config = await readLlamaConfig(dir);
     const model = new LlamaForCausalLM(config, PLACEHOLDERS, dir);
     try {
-      await loadWeights(model, dir, { dtype, device });
+      await loadWeights(model, dir, { dtype, quantize, device });
     } catch (error) {
       model.#disposeParameters();
       throw error;
@@ -152,8 +159,8 @@ export class LlamaForCausalLM extends Module {
 
   /**
    * Write config.json and model.safetensors, which transformers loads too. Weights in f16 and bf16 are written
-   * so, and so are the vectors beside them where it loses nothing; everything else as F32. Other files in `dir`
-   * stay.
+   * so, and so are the vectors beside them where it loses nothing; everything else as F32, quantised weights with
+   * the values that they decode to. Other files in `dir` stay.
    *
    * @throws StateDictError when adapters are attached, FileError
    */
@@ -218,6 +225,12 @@ export class LlamaForCausalLM extends Module {
   #disposeParameters(): void {
     for (const parameter of this.parameters()) parameter.dispose();
   }
+}
+
+function checkChoice(option: string, value: string, choices: readonly string[]): void {
+  if (choices.includes(value)) return;
+  const expected = choices.map((name) => `"${name}"`).join(", ");
+  throw new ArgumentError("fromPretrained", option, `one of ${expected}`, `"${String(value)}"`);
 }
 
 /** Cross-entropy of the targets; without the logits where the head is a plain matrix. */

@@ -130,7 +130,7 @@ export class Module {
     return this.train(false);
   }
 
-  /** Let all parameters below require a gradient, or (false) freeze them. @throws PolargradError for f16 and bf16 ones */
+  /** Let all parameters below require a gradient, or (false) freeze them. @throws PolargradError for stored formats */
   requiresGrad_(flag = true): this {
     const stored = flag && this.namedParameters().find(([, { dtype }]) => isStored(dtype));
     if (stored) {

@@ -1,5 +1,9 @@
-import { cast, noGrad, tensor } from "../ops/index.ts";
+import { fromArray } from "../ops/device.ts";
+import { cast, noGrad, quantize } from "../ops/index.ts";
+import type { CpuStorage } from "../tensor/cpu-storage.ts";
+import { isBlock } from "../tensor/dtype.ts";
 import { PolargradError } from "../tensor/errors.ts";
+import type { PackedStorage } from "../tensor/packed-storage.ts";
 import { Parameter } from "../tensor/parameter.ts";
 import { keep } from "../tensor/scope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -22,9 +26,11 @@ export function converted(given: Tensor, { name, value }: Slot<Tensor>): Tensor 
       `"${name}" is on ${given.device} but its module on ${device}; move it first: await to(t, "${device}")`,
     );
   }
-  const same = given.dtype === dtype ? given.detach() : noGrad(() => cast(given, { dtype }));
+  const convert = (): Tensor => (isBlock(dtype) ? quantize(given, { format: dtype }) : cast(given, { dtype }));
+  const same = given.dtype === dtype ? given.detach() : noGrad(convert);
   if (same.device === device) return same;
-  const uploaded = tensor(same.dataSync(), { shape: same.shape, dtype, device });
+  const { data } = same.storage as CpuStorage | PackedStorage;
+  const uploaded = fromArray(data, same.shape, dtype, device);
   same.dispose();
   return uploaded;
 }

@@ -1,4 +1,4 @@
-import { type DType, isFloat } from "../tensor/dtype.ts";
+import { type DType, isBlock, isFloat } from "../tensor/dtype.ts";
 import { ArgumentError } from "../tensor/errors.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { defineOp } from "./define-op.ts";
@@ -7,7 +7,7 @@ const DTYPES: readonly unknown[] = ["f32", "f64", "f16", "bf16", "i32", "bool", 
 
 /**
  * Elementwise conversion to `dtype` (default: unchanged, but f32 from a stored format); f64 exists on the CPU only. To f16 and bf16
- * it rounds f32 to nearest, ties to even; from them it is exact. Float to i32 cuts off the fraction, stops at the ends of i32 and
+ * it rounds f32 to nearest, ties to even; from stored formats it is exact. Float to i32 cuts off the fraction, stops at the ends of i32 and
  * takes NaN to 0; anything but 0 is true as bool, NaN too. Differentiable between f32 and f64.
  *
  * @throws GraphError to a stored format while recording, when `x` requires a gradient
@@ -16,6 +16,9 @@ export const cast = defineOp("cast", "x[*]:any|stored -> y[*]:any", {
   attrs: { dtype: { default: null as DType | null } },
   dtype({ dtype }) {
     if (DTYPES.includes(dtype)) return dtype;
+    if (dtype !== null && isBlock(dtype)) {
+      throw new ArgumentError("cast", "attribute dtype", "a format that needs no choice of scales", `"${dtype}"`, `use quantize(x, { format: "${dtype}" })`);
+    }
     throw new ArgumentError("cast", "attribute dtype", '"f32", "f64", "f16", "bf16", "i32" or "bool"', `"${String(dtype)}"`);
   },
   params: (_shapes, { dtype }) => ({ toBool: dtype === "bool" ? 1 : 0, toInteger: dtype === "i32" ? 1 : 0 }),

@@ -1,5 +1,5 @@
 import { nextStream, philox } from "../tensor/generator.ts";
-import { type DType, isStored, type TypedArray } from "../tensor/dtype.ts";
+import { type DType, isBlock, isHalf, type TypedArray } from "../tensor/dtype.ts";
 import { ArgumentError } from "../tensor/errors.ts";
 import { formatShape, isShape, type Shape, sizeOf } from "../tensor/shape.ts";
 import type { Device } from "../tensor/storage.ts";
@@ -53,7 +53,7 @@ export const full = (shape: Shape, value: number, options: TensorOptions = {}): 
 function filled(op: string, shape: Shape, value: number, options: TensorOptions): Tensor {
   const dtype = options.dtype ?? "f32";
   const [element] = convert(op, [value], dtype);
-  return made(fill(isStored(dtype) ? "f32" : dtype, sizeOf(legalShape(op, shape)), element), shape, dtype, options);
+  return made(fill(isHalf(dtype) ? "f32" : dtype, sizeOf(legalShape(op, shape)), element), shape, dtype, options);
 }
 
 /** `start, start + step, …` below `end`, or above it where `step` is negative; i32 when all three are integers, else f32. */
@@ -104,7 +104,7 @@ function uniform(length: number): Float64Array {
 
 /** A tensor of what `convert` gave. */
 function made(data: TypedArray, shape: Shape, dtype: DType, options: TensorOptions): Tensor {
-  const elements = isStored(dtype) ? encode(dtype, data as Float32Array) : data;
+  const elements = isHalf(dtype) ? encode(dtype, data as Float32Array) : data;
   const result = fromArray(elements, shape, dtype, options.device ?? defaultDevice());
   if (options.requiresGrad) result.requiresGrad = true;
   return result;
@@ -146,11 +146,12 @@ function legalShape(op: string, shape: Shape): Shape {
   throw new ArgumentError(op, "shape", "a list of integers from 0 on", Array.isArray(shape) ? `[${shape.join(", ")}]` : describe(shape));
 }
 
-/** A copy in the array type of `dtype`, f32 for a stored format; bool turns what is not 0 into 1, i32 cuts off fractions. */
+/** A copy in the array type of `dtype`, f32 for 16 bits; bool turns what is not 0 into 1, i32 cuts off fractions. */
 function convert(op: string, data: ArrayLike<number>, dtype: DType): TypedArray {
-  if (dtype === "f32" || isStored(dtype)) return Float32Array.from(data);
+  if (dtype === "f32" || isHalf(dtype)) return Float32Array.from(data);
   if (dtype === "f64") return Float64Array.from(data);
   if (dtype === "bool") return Int32Array.from(data, (v) => (v === 0 ? 0 : 1));
+  if (isBlock(dtype)) throw new ArgumentError(op, "dtype", "a format that needs no choice of scales", dtype, `use quantize(x, { format: "${dtype}" })`);
   if (dtype !== "i32") throw new ArgumentError(op, "dtype", '"f32", "f64", "f16", "bf16", "i32" or "bool"', `"${String(dtype)}"`);
   return Int32Array.from(data, (v) => {
     const whole = Math.trunc(v);

@@ -1,5 +1,5 @@
 import { foldGrid, GROUP_NUMBER } from "../gpu/fold-grid.ts";
-import { storedReader } from "../gpu/stored-kernels.ts";
+import { forEachFormat, storedReader } from "../gpu/stored-kernels.ts";
 import type { StoredFormat } from "../tensor/dtype.ts";
 import type { KernelPlan, KernelSource } from "../tensor/op-spec.ts";
 
@@ -20,11 +20,11 @@ ${storedReader(format, "weight")}
   if (i >= dims.count) { return; }
   let id = u32(ids[i / dims.d]);
   if (id >= dims.v) { y[i] = 0x7fc00000u; return; }
-  y[i] = bits_at(id * dims.d + i % dims.d);
+  y[i] = bits_at(id * dims.d + i % dims.d, dims.v * dims.d);
 }`,
 });
 
-const KERNELS = { f16: kernelFor("f16"), bf16: kernelFor("bf16") };
+const KERNELS = forEachFormat(kernelFor);
 
 /** `embedding` of `n` ids that decodes the rows it reads, not the table: buffers ids, weight, y. */
 export const packedEmbeddingPlan = (

@@ -43,6 +43,7 @@ export { neg } from "./neg.ts";
 export { norm } from "./norm.ts";
 export { notEqual } from "./not-equal.ts";
 export { pow } from "./pow.ts";
+export { quantize } from "./quantize.ts";
 export { reciprocal } from "./reciprocal.ts";
 export { relu } from "./relu.ts";
 export { reshape } from "./reshape.ts";

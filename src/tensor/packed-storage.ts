@@ -1,5 +1,5 @@
 import { countCpuStorage } from "./cpu-storage.ts";
-import type { PackedArray, StoredFormat } from "./dtype.ts";
+import { bytesPerElement, type PackedArray, type StoredFormat } from "./dtype.ts";
 import { DisposedError } from "./errors.ts";
 import type { Storage } from "./storage.ts";
 
@@ -14,7 +14,7 @@ export class PackedStorage implements Storage {
   /** Takes over `data`. */
   constructor(format: StoredFormat, data: PackedArray) {
     this.dtype = format;
-    this.length = data.length;
+    this.length = data.byteLength / bytesPerElement(format);
     this.#data = data;
     countCpuStorage(1);
   }

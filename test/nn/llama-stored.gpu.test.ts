@@ -27,6 +27,25 @@ const logits = (model: LlamaForCausalLM): Promise<ArrayLike<number>> =>
   noGrad(() => model.forward({ inputIds: ids }).logits).data();
 const liveBytes = (): number => currentGpu()?.ledger.live ?? 0;
 
+describe.each(["q8_0", "q4_1"] as const)("a checkpoint loaded as %s on webgpu", (quantize) => {
+  it("has the bits of the CPU there, takes a fraction of the bytes, and computes what its decoded weights do", async () => {
+    await writeStored(dir, "bf16", sizes);
+    const before = liveBytes();
+    const model = await LlamaForCausalLM.fromPretrained(dir, { quantize });
+    const taken = liveBytes() - before;
+    const onCpu = await LlamaForCausalLM.fromPretrained(dir, { quantize, device: "cpu" });
+    const bits = (from: LlamaForCausalLM) => Promise.all(from.parameters().map(({ storage }) => storage.read()));
+    expect(await bits(model)).toEqual(await bits(onCpu));
+    const plain = await LlamaForCausalLM.fromPretrained(dir, { dtype: "f32" });
+    expect(taken / expectedBytes(plain).f32).toBeLessThan(quantize === "q8_0" ? 0.4 : 0.25);
+    plain.loadStateDict(onCpu.stateDict());
+    expect(await logits(model)).toEqual(await logits(plain));
+    // From the CPU's f32 it is quantised, from the CPU's blocks copied.
+    model.loadStateDict(onCpu.stateDict());
+    expect(await bits(model)).toEqual(await bits(onCpu));
+  });
+});
+
 describe.each(["f16", "bf16"] as const)("a checkpoint in %s on webgpu", (format) => {
   it("takes half the bytes of f32 there, and computes the same bits", async () => {
     await writeStored(dir, format, sizes);

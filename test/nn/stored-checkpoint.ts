@@ -3,12 +3,12 @@ import { join } from "node:path";
 import { parseSafetensors, type SafetensorsInput, serializeSafetensors } from "../../src/io/index.ts";
 import { decodeFloat32 } from "../../src/io/decode.ts";
 import { LlamaForCausalLM, type Module } from "../../src/nn/index.ts";
-import type { StoredFormat } from "../../src/tensor/dtype.ts";
+import type { HalfFormat } from "../../src/tensor/dtype.ts";
 import { encode } from "../../src/tensor/stored-format.ts";
 import { tinyConfig } from "./tiny-llama.ts";
 
 /** Write the tiny Llama into `dir` with all tensors in one 16-bit format, as transformers would. */
-export async function writeStored(dir: string, format: StoredFormat, overrides = {}): Promise<void> {
+export async function writeStored(dir: string, format: HalfFormat, overrides = {}): Promise<void> {
   await LlamaForCausalLM.fromConfig(tinyConfig(overrides), { seed: 4, device: "cpu" }).savePretrained(dir);
   const dtype = format === "f16" ? "F16" : "BF16";
   const weights = join(dir, "model.safetensors");

@@ -162,13 +162,13 @@ const readsPacked = (name: string, pick: (half: number) => number, wgsl: string)
     wgsl: "y[i] = x[i] * weight[i];",
     fast: {
       packed: {
-        simd: (format) => (format === "f16" ? null : (weight, { x }, y) => {
+        simd: (format) => (format !== "bf16" ? null : (weight, { x }, y) => {
           const bits = Uint32Array.from(weight, (half) => pick(half) << 16);
           const values = new Float32Array(bits.buffer);
           for (let i = 0; i < y.length; i++) y[i] = x[i] * values[i];
         }),
         wgsl: (format, _profile, { d }) =>
-          format === "f16" ? null : { kernel: packedKernel(wgsl), params: Uint32Array.of(d), grid: [Math.ceil(d / 64), 1, 1] },
+          format !== "bf16" ? null : { kernel: packedKernel(wgsl), params: Uint32Array.of(d), grid: [Math.ceil(d / 64), 1, 1] },
       },
     },
     vjp: ({ x, weight }, dy) => ({ x: () => mul(dy, cast(weight, { dtype: dy.dtype })), weight: () => mul(dy, x) }),

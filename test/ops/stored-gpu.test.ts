@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { cast, closeDevice, currentGpu, embedding, noGrad, randn, tensor, to } from "../../src/ops/index.ts";
+import { cast, closeDevice, currentGpu, embedding, noGrad, quantize, randn, tensor, to } from "../../src/ops/index.ts";
 import { fromArray } from "../../src/ops/device.ts";
 import { openDevice } from "../../src/ops/init.ts";
 import { decode, encode } from "../../src/tensor/stored-format.ts";
@@ -24,6 +24,23 @@ function edgeWords(): Uint32Array {
   }
   return Uint32Array.from(words);
 }
+
+describe.each(["q8_0", "q4_0", "q4_1"] as const)("%s on the GPU", (format) => {
+  it("is decoded to the values that the CPU gives, and moves bit for bit", async () => {
+    for (const rows of [1, 3, 40]) {
+      const size = 2 ** (rows - 40);
+      const values = Float32Array.from({ length: rows * 96 }, (_, i) => size * Math.sin(i * i) * (1 + i));
+      const onCpu = quantize(tensor(values, { shape: [rows, 96], device: "cpu" }), { format });
+      const x = await to(onCpu, "webgpu");
+      expect(await x.storage.read()).toEqual(await onCpu.storage.read());
+      expect([...(await cast(x, { dtype: "f32" }).data())]).toEqual([...onCpu.dataSync()]);
+      const ids = tensor([rows - 1, 0], { dtype: "i32", device: "webgpu" });
+      const [last, first] = [onCpu.dataSync().slice(-96), onCpu.dataSync().slice(0, 96)];
+      expect([...(await embedding(ids, x).data())]).toEqual([...last, ...first]);
+      expect(() => quantize(x, { format })).toThrow("quantize: x must be on the CPU, got webgpu");
+    }
+  });
+});
 
 describe.each(["f16", "bf16"] as const)("%s on the GPU", (format) => {
   it("is decoded to the bits that the CPU gives: all 65536 patterns", async () => {

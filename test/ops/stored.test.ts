@@ -3,12 +3,14 @@ import {
   add,
   cast,
   embedding,
+  gradients,
   linear,
   linearCrossEntropy,
   matmul,
   noGrad,
   norm,
   ones,
+  quantize,
   randn,
   reshape,
   sum,
@@ -127,5 +129,57 @@ describe.each([
       x.grad?.dispose();
     });
     expect(liveCpuStorages()).toBe(live);
+  });
+});
+
+describe.each([
+  { format: "q8_0", bytes: 34 },
+  { format: "q4_0", bytes: 18 },
+  { format: "q4_1", bytes: 20 },
+] as const)("a tensor in $format", ({ format, bytes }) => {
+  const values = Float32Array.from({ length: 128 }, (_, i) => Math.sin(i * i));
+  const x = tensor(values, { shape: [2, 64] });
+
+  it("holds blocks of 32 elements, and gives their values as f32", async () => {
+    const y = quantize(x, { format });
+    expect([y.dtype, y.shape, y.size]).toEqual([format, [2, 64], 128]);
+    expect((await y.storage.read()).byteLength).toBe(4 * bytes);
+    const data = await y.data();
+    expect(data).toBeInstanceOf(Float32Array);
+    expect(Math.max(...data.map((value, i) => Math.abs(value - values[i])))).toBeLessThan(format === "q8_0" ? 0.005 : 0.14);
+    expect(cast(y, { dtype: "f32" }).dataSync()).toEqual(data);
+    expect(norm(y, { axes: 0 }).dataSync()).toEqual(norm(tensor(data as Float32Array, { shape: [2, 64] }), { axes: 0 }).dataSync());
+  });
+
+  it("is made from f64 and from other formats too", () => {
+    const plain = quantize(x, { format }).dataSync();
+    expect(quantize(cast(x, { dtype: "f64" }), { format }).dataSync()).toEqual(plain);
+    const rounded = cast(x, { dtype: "bf16" });
+    expect(quantize(rounded, { format }).dataSync()).toEqual(quantize(cast(rounded), { format }).dataSync());
+  });
+
+  it("is a matter of quantize alone, and of whole blocks of finite numbers", () => {
+    const advice = `use quantize(x, { format: "${format}" })`;
+    expect(() => cast(x, { dtype: format })).toThrow(advice);
+    expect(() => tensor([1], { dtype: format })).toThrow(advice);
+    expect(() => zeros([32], { dtype: format })).toThrow(advice);
+    expect(() => quantize(zeros([32, 2]), { format })).toThrow("quantize: x must be of a last axis that is a multiple of 32, got 32×2");
+    expect(() => quantize(tensor(1), { format })).toThrow("got scalar");
+    expect(() => quantize(tensor(new Float32Array(32).fill(Number.NaN)), { format })).toThrow("quantize: x must be of finite values");
+    expect(() => quantize(x, { format: "q5_0" as "q4_0" })).toThrow('quantize: format must be "q8_0", "q4_0" or "q4_1", got "q5_0"');
+    expect(() => quantize(zeros([32], { requiresGrad: true }), { format })).toThrow(GraphError);
+    expect(quantize(zeros([0, 32]), { format }).size).toBe(0);
+  });
+
+  it("serves as a weight, and its rows as vectors", () => {
+    const weight = quantize(x, { format });
+    const plain = cast(weight);
+    const a = randn([3, 64], { requiresGrad: true });
+    const run = (w: typeof weight): unknown[] => {
+      const y = linear(a, w);
+      const [da] = gradients(sum(y), [a]);
+      return [y.dataSync(), da.dataSync(), embedding(tensor([1, 0, 1], { dtype: "i32" }), w).dataSync()];
+    };
+    expect(run(weight)).toEqual(run(plain));
   });
 });

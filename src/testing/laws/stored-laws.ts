@@ -1,17 +1,23 @@
-import { noGrad } from "../../autograd/index.ts";
 import { cast } from "../../ops/cast.ts";
-import type { StoredFormat } from "../../tensor/dtype.ts";
+import { fromArray } from "../../ops/device.ts";
+import { quantizeBlocks } from "../../tensor/blocks.ts";
+import { BLOCK, type BlockFormat, type HalfFormat, isHalf, type StoredFormat } from "../../tensor/dtype.ts";
 import type { Device } from "../../tensor/storage.ts";
+import { encode } from "../../tensor/stored-format.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { OpCall } from "../calls.ts";
 import { largestTerm, mustAgree, mustBeIdentical } from "../compare.ts";
 import { LawError } from "../errors.ts";
 import { evaluate, type Evaluation, isDifferentiable, tensorsOf, type Way } from "../evaluate.ts";
-import { forCalls, type Law, type LawContext } from "./law.ts";
+import { announceSkip, forCalls, forKind, type Law, type LawContext } from "./law.ts";
 import { live } from "./memory-laws.ts";
 
-const FORMATS: readonly StoredFormat[] = ["f16", "bf16"];
+const HALVES: readonly HalfFormat[] = ["f16", "bf16"];
 const COUNTS = { plain: 3, ones: 1, broadcast: 2, empty: 1, edge: 2 } as const;
+const BLOCKS: readonly BlockFormat[] = ["q8_0", "q4_0", "q4_1"];
+/** Edge sizes that are whole blocks, and how many calls to draw around each: the edge may fall on another axis. */
+const BLOCK_EDGES = [64, 256];
+const BLOCK_COUNT = 6;
 
 /** An operand in a stored format gives what its decoded values give, forward and backward by the other inputs. */
 export function storedLaws(context: LawContext, device: Device): Law[] {
@@ -20,14 +26,32 @@ export function storedLaws(context: LawContext, device: Device): Law[] {
   if (position < 0) return [];
   const { name } = spec.signature.inputs[position];
   const place = device === "cpu" ? "the CPU" : "the GPU";
-  return FORMATS.map((format) => ({
+  const check = async (call: OpCall, format: StoredFormat): Promise<void> => {
+    for (const path of ["fast", "reference"] as const)
+      await checkCall(context, call, { device, dtype: "f32", path }, position, format);
+  };
+  const law = (format: StoredFormat, run: () => Promise<void>): Law => ({
     name: `${spec.name}: ${name} in ${format} gives on ${place} what its decoded values give, forward and backward`,
-    run: () =>
-      forCalls(context, COUNTS, async (call) => {
-        for (const path of ["fast", "reference"] as const)
-          await checkCall(context, call, { device, dtype: "f32", path }, position, format);
-      }),
-  }));
+    run,
+  });
+  return [
+    ...HALVES.map((format) => law(format, () => forCalls(context, COUNTS, (call) => check(call, format)))),
+    ...BLOCKS.map((format) => law(format, () => forBlocks(context, position, (call) => check(call, format)))),
+  ];
+}
+
+/** Hold calls in which one input's rows are whole blocks to `check`. */
+async function forBlocks(context: LawContext, position: number, check: (call: OpCall) => Promise<void>): Promise<void> {
+  let tried = 0;
+  for (const edge of BLOCK_EDGES) {
+    await forKind(context, { kind: "edge", edge }, BLOCK_COUNT, async (call) => {
+      const { shape } = call.inputs[position];
+      if (shape.length === 0 || shape[shape.length - 1] % BLOCK !== 0) return;
+      tried++;
+      await check(call);
+    });
+  }
+  if (tried === 0) announceSkip(context.spec.name, "no drawn call has rows of whole blocks, so quantised operands were not tried");
 }
 
 async function checkCall(
@@ -51,11 +75,12 @@ async function checkCall(
 
 /** The call's tensors with one of them in `format`, or in f32 after it was in `format`. */
 function storedInputs(call: OpCall, way: Way, position: number, format: StoredFormat, decode: boolean): Tensor[] {
-  const inputs = tensorsOf(call, way);
-  return noGrad(() => {
-    const packed = cast(inputs[position], { dtype: format });
-    return inputs.with(position, decode ? cast(packed, { dtype: "f32" }) : packed);
-  });
+  const { values, shape } = call.inputs[position];
+  const plain = Float32Array.from(values);
+  const bits = isHalf(format) ? encode(format, plain) : quantizeBlocks(format, plain);
+  if (!bits) throw new LawError(call.spec.name, `its domain holds values beyond ${format}`);
+  const packed = fromArray(bits, shape, format, way.device);
+  return tensorsOf(call, way).with(position, decode ? cast(packed, { dtype: "f32" }) : packed);
 }
 
 /** The same bits where the op decodes first; a kernel that decodes by itself may sum in another order. */
