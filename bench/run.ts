@@ -1,34 +1,31 @@
-// Prints measured figures as one table. usage: npm run bench -- [--list] [--only ROW[,ROW]] [--json FILE]
-import { mkdirSync, writeFileSync } from "node:fs";
-import { dirname } from "node:path";
+// Measures the library and its peers and prints one table. Progress goes to standard error.
+// usage: npm run bench -- [--list] [--only ROW[,ROW]] [--json FILE]
+//   --json FILE   write these results there; without it they are kept in bench/results, with a Markdown table of all
+// Exit code 1: a result was wrong. 2: the command line was.
 import { parseArgs } from "node:util";
-import { closeDevice } from "../src/index.ts";
-import { matmulRows } from "./matmul.ts";
-import type { Row, RowResult } from "./row.ts";
+import { allRight, measureRows } from "./harness/measure.ts";
+import { RESULTS } from "./harness/paths.ts";
+import { keepResults, writeJson } from "./harness/results.ts";
+import { tableOf, totalsOf } from "./harness/table.ts";
+import { listRows, ROWS, selectRows } from "./rows/index.ts";
 
-const rows: readonly Row[] = matmulRows;
-
-const { values } = parseArgs({ options: { list: { type: "boolean" }, only: { type: "string" }, json: { type: "string" } } });
-if (values.list) {
-  for (const { name, about } of rows) console.log(`${name.padEnd(24)} ${about}`);
-} else {
-  await bench(values.only?.split(",") ?? rows.map(({ name }) => name));
+async function bench(only: string | undefined, file: string | undefined): Promise<void> {
+  const order = ROWS.map(({ name }) => name);
+  const results = await measureRows(selectRows(only), (result) => {
+    if (!file) keepResults(RESULTS, [result], order);
+  });
+  if (file) writeJson(file, results);
+  console.log(`${tableOf(results)}\n\n${totalsOf(results)}`);
+  if (!allRight(results)) process.exitCode = 1;
 }
 
-async function bench(names: readonly string[]): Promise<void> {
-  const unknown = names.find((name) => !rows.some((row) => row.name === name));
-  if (unknown) throw new Error(`unknown row "${unknown}"; --list names them`);
-  const results: RowResult[] = [];
-  console.log("| row | figure | error | on |\n|---|---|---|---|");
-  for (const row of rows.filter(({ name }) => names.includes(name))) {
-    const result = { name: row.name, ...(await row.run()) };
-    results.push(result);
-    const figure = result.skipped ? `not run: ${result.skipped}` : `${result.figure.toFixed(1)} ${result.unit}`;
-    console.log(`| ${result.name} | ${figure} | ${result.skipped ? "" : result.error.toExponential(1)} | ${result.on} |`);
-  }
-  await closeDevice();
-  if (values.json) {
-    mkdirSync(dirname(values.json), { recursive: true });
-    writeFileSync(values.json, `${JSON.stringify(results, null, 2)}\n`);
-  }
+try {
+  const { values } = parseArgs({ options: { list: { type: "boolean" }, only: { type: "string" }, json: { type: "string" } } });
+  if (values.list) console.log(listRows());
+  else await bench(values.only, values.json);
+} catch (error) {
+  const isUsage = error instanceof RangeError || (error instanceof TypeError && "code" in error);
+  if (!isUsage) throw error;
+  console.error(error.message);
+  process.exitCode = 2;
 }

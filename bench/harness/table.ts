@@ -1,0 +1,50 @@
+import { type Figure, type Measurement, ratioOf, type Target, verdictOf } from "./figure.ts";
+import type { RowResult } from "./row.ts";
+
+const HEADER = ["row", "figure", "value", "peer", "ratio", "reach", "first look", "verdict", "checked", "on"];
+
+/** The results as one Markdown table, a line a figure. */
+export function tableOf(results: readonly RowResult[]): string {
+  const lines = results.flatMap(({ row, figures }) => figures.map((figure) => [row, ...cellsOf(figure)]));
+  return [HEADER, HEADER.map(() => "---"), ...lines].map((cells) => `| ${cells.map(escaped).join(" | ")} |`).join("\n");
+}
+
+/** `12 figures in 3 rows: 5 reached, 2 at first look, 1 short, 3 without a target, 1 not run, 0 FAILED`. */
+export function totalsOf(results: readonly RowResult[]): string {
+  const all = results.flatMap(({ figures }) => figures);
+  const verdicts = all.map((figure) => (figure.status === "measured" ? verdictOf(figure) : figure.status));
+  const count = (wanted: string): number => verdicts.filter((verdict) => verdict === wanted).length;
+  const parts = [`${count("reached")} reached`, `${count("first look")} at first look`, `${count("short")} short`, `${count("")} without a target`];
+  return `${all.length} figures in ${results.length} rows: ${[...parts, `${count("not run")} not run`, `${count("failed")} FAILED`].join(", ")}`;
+}
+
+function cellsOf(figure: Figure): string[] {
+  if (figure.status !== "measured") return [figure.name, figure.status.replace("failed", "FAILED"), "", "", "", "", "", figure.reason, ""];
+  const { name, value, unit, peer, check, on } = figure;
+  const ratio = ratioOf(figure);
+  return [
+    name,
+    `${number(value)} ${unit}`,
+    peer ? `${peer.name} ${number(peer.value)}` : "",
+    ratio === null ? "" : number(ratio),
+    levels(figure, ({ reach }) => reach),
+    levels(figure, ({ firstLook }) => firstLook),
+    verdictOf(figure),
+    check,
+    on,
+  ];
+}
+
+/** `≥ 85, ratio ≥ 0.85`. */
+function levels({ targets = {} }: Measurement, levelOf: (target: Target) => number | undefined): string {
+  const text = (target: Target | undefined, before: string): string[] => {
+    const level = target && levelOf(target);
+    return level === undefined ? [] : [`${before}${target?.better === "higher" ? "≥" : "≤"} ${level}`];
+  };
+  return [...text(targets.value, ""), ...text(targets.ratio, "ratio ")].join(", ");
+}
+
+/** Three digits that matter, and thousands in full. */
+const number = (value: number): string => (Math.abs(value) >= 100 ? Math.round(value).toLocaleString("en") : value.toPrecision(3));
+
+const escaped = (cell: string): string => cell.replaceAll("|", "\\|").replace(/\s+/g, " ");

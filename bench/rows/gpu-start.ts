@@ -1,0 +1,52 @@
+import { join } from "node:path";
+import { contest } from "../harness/contest.ts";
+import { polargrad } from "../harness/contenders.ts";
+import { figures, type Target } from "../harness/figure.ts";
+import { expectLosses } from "../harness/gates.ts";
+import { gpu, isLavapipe } from "../harness/gpu.ts";
+import { inTemporaryFolder } from "../harness/paths.ts";
+import type { Row } from "../harness/row.ts";
+import { best } from "../harness/statistics.ts";
+import { LLAMA_LOSSES } from "../workloads/llama.ts";
+
+/** Milliseconds on lavapipe. */
+const FIRST_STEP: Target = { better: "lower", reach: 3000, firstLook: 6000 };
+const OVERHEAD: Target = { better: "lower", reach: 3 };
+
+/** The first step of the 0.47 M Llama where the driver has compiled nothing yet, in several processes. */
+export const gpuColdStart: Row = {
+  name: "gpu-cold-start",
+  about: "first training step of the 0.47 M Llama on WebGPU, empty shader cache",
+  run: () =>
+    figures("first step", async () => {
+      const choice = await gpu();
+      const times: number[] = [];
+      let check = "";
+      for (let process = 0; process < 3; process++) {
+        const { warmUp, losses } = await inTemporaryFolder(async (folder) => {
+          const [cache, nvidia] = ["mesa", "nvidia"].map((name) => join(folder, name));
+          const env = { ...choice.env, MESA_SHADER_CACHE_DIR: cache, __GL_SHADER_DISK_CACHE_PATH: nvidia };
+          const side = polargrad("training", { device: "webgpu", workload: "llama" }, { env });
+          return (await contest([side], { warmUp: 4, rounds: 0, units: 0 }))[0];
+        });
+        check = expectLosses(losses, LLAMA_LOSSES);
+        times.push(warmUp[0]);
+      }
+      const targets = isLavapipe(choice) ? { value: FIRST_STEP } : {};
+      return [{ value: best(times), unit: "ms", targets, check, on: choice.adapter, details: { worst: Math.max(...times) } }];
+    }),
+};
+
+/** What our JavaScript costs in a step that has run before. */
+export const gpuOverhead: Row = {
+  name: "gpu-overhead",
+  about: "JavaScript of a repeated step of the 0.47 M Llama on WebGPU, per dispatch, without the wait",
+  run: () =>
+    figures("dispatch", async () => {
+      const choice = await gpu();
+      const side = polargrad("dispatchOverhead", { device: "webgpu", workload: "llama" }, { env: choice.env });
+      const [{ times, losses, facts }] = await contest([side], { warmUp: 12, rounds: 5, units: 10 });
+      const details = { dispatches: facts.dispatches ?? 0 };
+      return [{ value: 1000 * best(times), unit: "µs", targets: { value: OVERHEAD }, check: expectLosses(losses, LLAMA_LOSSES), on: choice.adapter, details }];
+    }),
+};

@@ -1,0 +1,86 @@
+import type { Round, Side } from "../harness/side.ts";
+import { type Device, linear, manualSeed, matmul, randn, type Tensor, tidy } from "../../src/index.ts";
+import { openSide } from "./open-side.ts";
+
+/** A product of an [m, k] matrix with a matrix [k, n] (NN) or a weight [n, k] (NT, as in a Linear). */
+export interface GemmOptions {
+  readonly device: Device;
+  readonly mode: "NN" | "NT";
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+  /** Also its gradients: products of m x n by the weight, and of its transpose by the input. */
+  readonly backward?: boolean;
+}
+
+/** Times one product shape. Its facts give the error of the results. */
+export async function gemm(options: GemmOptions): Promise<Side> {
+  const { device, mode, m, n, k, backward = false } = options;
+  const facts = await openSide(device);
+  manualSeed(1);
+  const [a, dy] = [randn([m, k]), randn([m, n])];
+  const b = randn(mode === "NN" ? [k, n] : [n, k]);
+  a.requiresGrad = backward;
+  b.requiresGrad = backward;
+  const product = (): Tensor => (mode === "NN" ? matmul(a, b) : linear(a, b));
+  const work = (): Tensor => {
+    const y = product();
+    if (backward) y.backward({ gradient: dy });
+    return y;
+  };
+  const error = await errorOf(options, { a, b, dy, y: work() });
+  const run = device === "cpu" ? timeEach(work) : timeTogether(work);
+  return { facts: { ...facts, error }, run };
+}
+
+/** A product on the CPU is done when the call returns. */
+const timeEach =
+  (work: () => Tensor) =>
+  async (count: number): Promise<Round> => {
+    const times = Array.from({ length: count }, () => {
+      const start = performance.now();
+      work().dispose();
+      return performance.now() - start;
+    });
+    return { times };
+  };
+
+/** Products on a GPU are queued, and waited for together. */
+const timeTogether =
+  (work: () => Tensor) =>
+  async (count: number): Promise<Round> => {
+    const start = performance.now();
+    const last = tidy(() => {
+      let y = work();
+      for (let i = 1; i < count; i++) y = work();
+      return y;
+    });
+    await last.data();
+    last.dispose();
+    return { times: [(performance.now() - start) / count] };
+  };
+
+/** Largest deviation of a few elements of product and gradients from their f64 values, over the largest of each matrix. */
+async function errorOf({ mode, m, n, k }: GemmOptions, tensors: Readonly<Record<"a" | "b" | "dy" | "y", Tensor>>): Promise<number> {
+  const { a, b, dy, y } = tensors;
+  const [x, w, z, g] = await Promise.all([a, b, y, dy].map((tensor) => tensor.data()));
+  const weight = (row: number, column: number): number => (mode === "NN" ? w[row * n + column] : w[column * k + row]);
+  const checks = [deviation(z, m, n, k, (i, j, q) => x[i * k + q] * weight(q, j))];
+  if (a.grad) checks.push(deviation(await a.grad.data(), m, k, n, (i, j, q) => g[i * n + q] * weight(j, q)));
+  if (b.grad && mode === "NT") checks.push(deviation(await b.grad.data(), n, k, m, (i, j, q) => g[q * n + i] * x[q * k + j]));
+  return Math.max(...checks);
+}
+
+type Term = (row: number, column: number, step: number) => number;
+
+function deviation(result: ArrayLike<number>, rows: number, columns: number, steps: number, term: Term): number {
+  let [worst, largest] = [0, 0];
+  const places = [[0, 0], [rows >> 1, columns >> 1], [rows - 1, 0], [rows >> 2, columns - 1], [rows - 1, columns - 1]];
+  for (const [row, column] of places) {
+    let exact = 0;
+    for (let step = 0; step < steps; step++) exact += term(row, column, step);
+    worst = Math.max(worst, Math.abs(exact - result[row * columns + column]));
+    largest = Math.max(largest, Math.abs(exact));
+  }
+  return worst / largest;
+}

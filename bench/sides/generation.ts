@@ -1,0 +1,28 @@
+import { join } from "node:path";
+import type { Side } from "../harness/side.ts";
+import { generate, LlamaForCausalLM } from "../../src/nn/index.ts";
+import { readBatch } from "../workloads/delora.ts";
+import { openSide } from "./open-side.ts";
+
+/** What is continued. */
+export interface GenerationOptions {
+  /** What `writeDelora` wrote. */
+  readonly folder: string;
+  /** Length of the prompt. */
+  readonly promptTokens: number;
+}
+
+/** Times greedy continuation with a cache of keys and values; a unit is a new token. Its "losses" are the tokens. */
+export async function generation({ folder, promptTokens }: GenerationOptions): Promise<Side> {
+  const facts = await openSide("cpu");
+  const model = await LlamaForCausalLM.fromPretrained(join(folder, "base"));
+  const prompt = readBatch(folder).ids[0].slice(0, promptTokens);
+  return {
+    facts,
+    async run(count) {
+      const start = performance.now();
+      const losses = await generate(model, prompt, { maxNewTokens: count, eosTokenIds: [] });
+      return { times: [(performance.now() - start) / count], losses };
+    },
+  };
+}
