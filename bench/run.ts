@@ -1,17 +1,19 @@
 // Measures the library and its peers and prints one table. Progress goes to standard error.
-// usage: npm run bench -- [--list] [--only ROW[,ROW]] [--json FILE]
+// usage: npm run bench -- [--list] [--only ROW[,ROW]] [--peers] [--json FILE]
+//   --peers       also the rows beside other libraries: npm install --prefix bench/peers --ignore-scripts
 //   --json FILE   write these results there; without it they are kept in bench/results, with a Markdown table of all
 // Exit code 1: a result was wrong. 2: the command line was.
 import { parseArgs } from "node:util";
 import { allRight, measureRows } from "./harness/measure.ts";
 import { RESULTS } from "./harness/paths.ts";
 import { keepResults, writeJson } from "./harness/results.ts";
+import type { Row } from "./harness/row.ts";
 import { tableOf, totalsOf } from "./harness/table.ts";
 import { listRows, ROWS, selectRows } from "./rows/index.ts";
 
-async function bench(only: string | undefined, file: string | undefined): Promise<void> {
+async function bench(rows: readonly Row[], file: string | undefined): Promise<void> {
   const order = ROWS.map(({ name }) => name);
-  const results = await measureRows(selectRows(only), (result) => {
+  const results = await measureRows(rows, (result) => {
     if (!file) keepResults(RESULTS, [result], order);
   });
   if (file) writeJson(file, results);
@@ -20,9 +22,9 @@ async function bench(only: string | undefined, file: string | undefined): Promis
 }
 
 try {
-  const { values } = parseArgs({ options: { list: { type: "boolean" }, only: { type: "string" }, json: { type: "string" } } });
+  const { values } = parseArgs({ options: { list: { type: "boolean" }, only: { type: "string" }, peers: { type: "boolean" }, json: { type: "string" } } });
   if (values.list) console.log(listRows());
-  else await bench(values.only, values.json);
+  else await bench(selectRows(values.only, values.peers), values.json);
 } catch (error) {
   const isUsage = error instanceof RangeError || (error instanceof TypeError && "code" in error);
   if (!isUsage) throw error;

@@ -13,6 +13,7 @@ export function sourceFiles(directory: string): string[] {
   return entries
     .filter((entry) => entry.isFile() && entry.name.endsWith(".ts") && !entry.name.endsWith(".d.ts"))
     .map((entry) => join(entry.parentPath, entry.name).slice(ROOT.length + 1))
+    .filter((file) => !file.includes("node_modules/"))
     .sort();
 }
 

@@ -45,6 +45,14 @@ export function pythonPeer(name: string, script: string, args: readonly string[]
   return { name, command: python, args: [join(ROOT, "bench", "peers", script), ...args], env: { HF_HUB_OFFLINE: "1" } };
 }
 
+/** A peer written in JavaScript, on this Node. It says itself when its library is not installed. */
+export const javaScriptPeer = (name: string, script: string, args: readonly string[], env: Readonly<Record<string, string>>): Contender => ({
+  name,
+  command: process.execPath,
+  args: [join(ROOT, "bench", "peers", script), ...args],
+  env,
+});
+
 /** The contender, or nothing where the machine does not have it: figures stand without their peers. */
 export function ifHere(make: () => Contender): Contender[] {
   try {

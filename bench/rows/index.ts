@@ -5,6 +5,7 @@ import { deloraRows } from "./delora.ts";
 import { generationRows } from "./generation.ts";
 import { gpuMatmulRows } from "./gpu-matmul.ts";
 import { gpuColdStart, gpuOverhead } from "./gpu-start.ts";
+import { peerRows } from "./peers.ts";
 import { trainingRows } from "./training.ts";
 
 const all: readonly Row[] = [
@@ -20,12 +21,19 @@ const all: readonly Row[] = [
   ...costRows,
 ];
 
-/** All rows: those of the CPU first. */
-export const ROWS: readonly Row[] = [...all.filter(({ name }) => !name.startsWith("gpu-")), ...all.filter(({ name }) => name.startsWith("gpu-"))];
+const isOnGpu = ({ name }: Row): boolean => name.startsWith("gpu-");
 
-/** The rows that a list of names asks for, in the table's order; without a list all but those that run on request only. */
-export function selectRows(names: string | undefined): readonly Row[] {
-  if (names === undefined) return ROWS.filter(({ onRequest }) => !onRequest);
+/** All rows: those of the CPU, those of WebGPU, those beside other libraries. */
+export const ROWS: readonly Row[] = [...all.filter((row) => !isOnGpu(row)), ...all.filter(isOnGpu), ...peerRows];
+
+/**
+ * The rows that a list of names asks for, in the table's order. Without a list: all but those that run on request only, of which
+ * `peers` asks for those beside other libraries.
+ *
+ * @throws RangeError naming the rows there are
+ */
+export function selectRows(names: string | undefined, peers = false): readonly Row[] {
+  if (names === undefined) return ROWS.filter((row) => !row.onRequest || (peers && peerRows.includes(row)));
   const wanted = names.split(",").map((name) => name.trim());
   const unknown = wanted.filter((name) => !ROWS.some((row) => row.name === name));
   if (unknown.length > 0) {

@@ -10,6 +10,7 @@ import { best, median } from "../harness/statistics.ts";
 import { LLAMA_LOSSES, LLAMA_TOKENS } from "../workloads/llama.ts";
 import { MLP_LOSSES } from "../workloads/mlp.ts";
 
+/** A training step that every peer has. */
 type Workload = "mlp" | "llama";
 
 const LOSSES = { mlp: MLP_LOSSES, llama: LLAMA_LOSSES };
@@ -47,10 +48,15 @@ export const trainingRows: readonly Row[] = [
   onGpu("llama", { better: "lower", reach: 60, firstLook: 100 }),
 ];
 
+/** Writes a workload's parameters and data for programs in other languages. */
+export async function writeWorkload(workload: Workload, file: string): Promise<void> {
+  await contest([polargrad("trainingFiles", { file, workload }, { name: "writing the workload" })], { warmUp: 0, rounds: 0, units: 0 });
+}
+
 function race(workload: Workload): Promise<Measurement> {
   return inTemporaryFolder(async (folder) => {
     const file = join(folder, "workload.safetensors");
-    await contest([polargrad("trainingFiles", { file, workload }, { name: "writing the workload" })], { warmUp: 0, rounds: 0, units: 0 });
+    await writeWorkload(workload, file);
     const [ours, theirs] = await contest(
       [
         polargrad("training", { device: "cpu", workload }),

@@ -41,7 +41,8 @@ describe("the rows", () => {
     expect(selectRows("gpu-llama, cpu-gemm").map(({ name }) => name)).toEqual(["cpu-gemm", "gpu-llama"]);
     const names = selectRows(undefined).map(({ name }) => name);
     expect(names).toContain("cost-rank");
-    expect(names).not.toContain("gpu-cost-rank");
+    for (const name of ["gpu-cost-rank", "peers-cpu-llama"]) expect(names).not.toContain(name);
+    expect(selectRows(undefined, true).map(({ name }) => name)).toEqual([...names, ...ROWS.map(({ name }) => name).filter((name) => name.startsWith("peers-"))]);
   });
 
   it("--only of an unknown row lists the rows", () => {
