@@ -21,6 +21,8 @@ async function bench(rows: readonly Row[], file: string | undefined): Promise<vo
   if (!allRight(results)) process.exitCode = 1;
 }
 
+// An interrupted run leaves nothing behind: exit handlers do not run on a signal.
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(130));
 try {
   const { values } = parseArgs({ options: { list: { type: "boolean" }, only: { type: "string" }, peers: { type: "boolean" }, json: { type: "string" } } });
   if (values.list) console.log(listRows());

@@ -1,12 +1,11 @@
 import { spawnSync } from "node:child_process";
-import { rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import type { SideName, SideOptions } from "../sides/index.ts";
 import type { Contender } from "./contest.ts";
 import { NotHere } from "./errors.ts";
 import { pythonWith } from "./machine.ts";
-import { ROOT } from "./paths.ts";
+import { removeAtExit, ROOT } from "./paths.ts";
 
 /** This run's own, so that runs side by side do not meet; below the repository, so that packages are found. */
 const BUILD = join(ROOT, ".cache", "bench", String(process.pid));
@@ -15,7 +14,7 @@ let isBuilt = false;
 /** Compile the sides and the library as it is now: the machine's own Node may not run TypeScript. */
 function build(): void {
   if (isBuilt) return;
-  process.once("exit", () => rmSync(BUILD, { recursive: true, force: true }));
+  removeAtExit(BUILD);
   const tsc = createRequire(import.meta.url).resolve("typescript/bin/tsc");
   const { status, stdout } = spawnSync(process.execPath, [tsc, "-p", join(ROOT, "bench"), "--outDir", BUILD], { encoding: "utf8" });
   if (status !== 0) throw new Error(`the benchmark did not compile:\n${stdout}`);

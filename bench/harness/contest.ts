@@ -16,6 +16,8 @@ export interface Contender {
 
 /** Rounds that are played whatever they take, and seconds after which no other begins. */
 const [FEWEST_ROUNDS, MOST_SECONDS] = [3, 120];
+/** A contender that says nothing for so long is stopped. */
+const SILENCE_MS = 20 * 60 * 1000;
 
 /** How long a contest is. */
 export interface Length {
@@ -148,10 +150,13 @@ class Player {
 
   /** The next line that is an object in JSON; programs may print other lines. */
   async #answer(): Promise<Answer> {
+    const patience = setTimeout(() => this.stop(), SILENCE_MS);
     for (;;) {
       const { value, done } = await this.#lines.next();
+      if (!done && !value.startsWith("{")) continue;
+      clearTimeout(patience);
       if (done) break;
-      if (value.startsWith("{")) return JSON.parse(value) as Answer;
+      return JSON.parse(value) as Answer;
     }
     if (this.#process.exitCode === null && this.#process.signalCode === null && this.#process.pid) await once(this.#process, "exit");
     const { exitCode, signalCode } = this.#process;

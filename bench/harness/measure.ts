@@ -17,10 +17,11 @@ export const allRight = (results: readonly RowResult[]): boolean => results.ever
 
 async function measureRow({ name, about, run }: Row): Promise<RowResult> {
   startRow(name);
+  const before = machine();
   const figures = await run().catch((error: unknown) => {
     const reason = error instanceof Error ? error.message : String(error);
     return [{ name: "row", status: "failed" as const, reason }];
   });
   for (const figure of figures) if (figure.status !== "measured") say(`${figure.name}: ${figure.status}: ${figure.reason}`);
-  return { row: name, about, machine: machine(), figures };
+  return { row: name, about, machine: before, figures };
 }

@@ -9,13 +9,13 @@ export function tableOf(results: readonly RowResult[]): string {
   return [HEADER, HEADER.map(() => "---"), ...lines].map((cells) => `| ${cells.map(escaped).join(" | ")} |`).join("\n");
 }
 
-/** `12 figures in 3 rows: 5 reached, 2 at first look, 1 short, 3 without a target, 1 not run, 0 FAILED`. */
+/** `rows: 3, figures: 12: 5 reached, 2 at first look, 1 short, 3 without a target, 1 not run, 0 FAILED`. */
 export function totalsOf(results: readonly RowResult[]): string {
   const all = results.flatMap(({ figures }) => figures);
   const verdicts = all.map((figure) => (figure.status === "measured" ? verdictOf(figure) : figure.status));
   const count = (wanted: string): number => verdicts.filter((verdict) => verdict === wanted).length;
   const parts = [`${count("reached")} reached`, `${count("first look")} at first look`, `${count("short")} short`, `${count("")} without a target`];
-  return `${all.length} figures in ${results.length} rows: ${[...parts, `${count("not run")} not run`, `${count("failed")} FAILED`].join(", ")}`;
+  return `rows: ${results.length}, figures: ${all.length}: ${[...parts, `${count("not run")} not run`, `${count("failed")} FAILED`].join(", ")}`;
 }
 
 function cellsOf(figure: Figure): string[] {
@@ -24,7 +24,7 @@ function cellsOf(figure: Figure): string[] {
   const ratio = ratioOf(figure);
   return [
     name,
-    `${number(value)} ${unit}`,
+    [`${number(value)} ${unit}`, ...asides(figure)].join(", "),
     peer ? `${peer.name} ${number(peer.value)}` : "",
     ratio === null ? "" : number(ratio),
     levels(figure, ({ reach }) => reach),
@@ -32,6 +32,15 @@ function cellsOf(figure: Figure): string[] {
     verdictOf(figure),
     check,
     on,
+  ];
+}
+
+/** The middle of the times beside the best, and the speed in tokens. */
+function asides({ details = {} }: Measurement): string[] {
+  const { median, tokensPerSecond } = details;
+  return [
+    ...(typeof median === "number" ? [`median ${number(median)}`] : []),
+    ...(typeof tokensPerSecond === "number" ? [`${number(tokensPerSecond)} tokens/s`] : []),
   ];
 }
 

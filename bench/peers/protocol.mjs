@@ -36,11 +36,16 @@ export const timedSteps = (step) => async (count) => {
   return { times, losses };
 };
 
-/** `run` for an async function that does several products and waits for all. */
-export const timedTogether = (work) => async (count) => {
-  const start = performance.now();
-  await work(count);
-  return { times: [(performance.now() - start) / count] };
+/** `run` for an async function that does some products and waits for all: on WebGPU they are queued together, on the CPU each is timed. */
+export const timedProducts = (work, device) => async (count) => {
+  const together = device === "webgpu" ? count : 1;
+  const times = [];
+  for (let done = 0; done < count; done += together) {
+    const start = performance.now();
+    await work(together);
+    times.push((performance.now() - start) / together);
+  }
+  return { times };
 };
 
 /** The arrays of a file that trainingFiles wrote, by name: { shape, data }. */

@@ -1,7 +1,7 @@
 // TensorFlow.js in a contest. usage: node tfjs.mjs matmul|mlp|llama wasm|webgpu SIZE-OR-FILE
 import { createRequire } from "node:module";
 import { dirname } from "node:path";
-import { inputByOutput, offerWebGpu, productError, randomNumbers, readArrays, rotaryTables, serve, timedSteps, timedTogether } from "./protocol.mjs";
+import { inputByOutput, offerWebGpu, productError, randomNumbers, readArrays, rotaryTables, serve, timedSteps, timedProducts } from "./protocol.mjs";
 
 const [workload, device, argument] = process.argv.slice(2);
 const require = createRequire(import.meta.url);
@@ -38,7 +38,7 @@ async function matmul(tf, facts, n) {
     await all[count - 1].data();
     tf.dispose(all);
   };
-  return { facts: { ...facts, error }, run: timedTogether(work) };
+  return { facts: { ...facts, error }, run: timedProducts(work, device) };
 }
 
 const variablesOf = (tf, arrays) => (name) => {

@@ -16,21 +16,22 @@ const OVERHEAD: Target = { better: "lower", reach: 3 };
 /** The first step of the 0.47 M Llama where the driver has compiled nothing yet, in several processes. */
 export const gpuColdStart: Row = {
   name: "gpu-cold-start",
-  about: "first training step of the 0.47 M Llama on WebGPU, empty shader cache",
+  about: "opening WebGPU, making the 0.47 M Llama and its first training step, with an empty shader cache",
   run: () =>
-    figures("first step", async () => {
+    figures("first loss", async () => {
       const choice = await gpu();
       const times: number[] = [];
       let check = "";
       for (let process = 0; process < 3; process++) {
-        const { warmUp, losses } = await inTemporaryFolder(async (folder) => {
+        const { facts, warmUp, losses } = await inTemporaryFolder(async (folder) => {
           const [cache, nvidia] = ["mesa", "nvidia"].map((name) => join(folder, name));
           const env = { ...choice.env, MESA_SHADER_CACHE_DIR: cache, __GL_SHADER_DISK_CACHE_PATH: nvidia };
           const side = polargrad("training", { device: "webgpu", workload: "llama" }, { env });
           return (await contest([side], { warmUp: 4, rounds: 0, units: 0 }))[0];
         });
         check = expectLosses(losses, LLAMA_LOSSES);
-        times.push(warmUp[0]);
+        // Kernels may be compiled while device and model are made: that is part of the wait.
+        times.push(Number(facts.openMs) + warmUp[0]);
       }
       const targets = isLavapipe(choice) ? { value: FIRST_STEP } : {};
       return [{ value: best(times), unit: "ms", targets, check, on: choice.adapter, details: { worst: Math.max(...times) } }];

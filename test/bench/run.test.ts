@@ -22,6 +22,7 @@ const FIGURES: readonly Figure[] = [
     peer: { name: "PEFT", value: 5115 },
     targets: { value: { better: "lower", reach: 60, firstLook: 100 } },
     check: "losses 1 | 2",
+    details: { median: 70, tokensPerSecond: 4181, firstStepMs: 9 },
     on: "llvmpipe",
   },
   { name: "other", status: "failed", reason: "the loss of step 0 is 7" },
@@ -54,11 +55,11 @@ describe("results", () => {
   it("make a table with verdicts, and totals", () => {
     const [, , ...lines] = tableOf([result("a-row")]).split("\n");
     expect(lines).toEqual([
-      "| a-row | step | 61.2 ms | PEFT 5,115 | 0.0120 | ≤ 60 | ≤ 100 | first look | losses 1 \\| 2 | llvmpipe |",
+      "| a-row | step | 61.2 ms, median 70.0, 4,181 tokens/s | PEFT 5,115 | 0.0120 | ≤ 60 | ≤ 100 | first look | losses 1 \\| 2 | llvmpipe |",
       "| a-row | other | FAILED |  |  |  |  |  | the loss of step 0 is 7 |  |",
       "| a-row | third | not run |  |  |  |  |  | no adapter |  |",
     ]);
-    expect(totalsOf([result("a-row")])).toBe("3 figures in 1 rows: 0 reached, 1 at first look, 0 short, 0 without a target, 1 not run, 1 FAILED");
+    expect(totalsOf([result("a-row")])).toBe("rows: 1, figures: 3: 0 reached, 1 at first look, 0 short, 0 without a target, 1 not run, 1 FAILED");
   });
 
   it("are kept in JSON with facts of the machine, without paths or names", () => {
@@ -67,7 +68,7 @@ describe("results", () => {
     const text = readFileSync(file, "utf8");
     const [{ row, machine: facts, figures }] = JSON.parse(text) as RowResult[];
     expect([row, figures]).toEqual(["a-row", FIGURES]);
-    expect(Object.keys(facts).sort()).toEqual(["cores", "cpu", "memoryGb", "node", "platform"]);
+    expect(Object.keys(facts).sort()).toEqual(["cores", "cpu", "load", "memoryGb", "node", "platform"]);
     for (const secret of [ROOT, folder, process.env.HOSTNAME, process.env.HOME]) if (secret && secret.length > 1) expect(text).not.toContain(secret);
   });
 
