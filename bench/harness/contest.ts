@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { NotHere, WrongResult } from "./errors.ts";
+import { countOthers } from "./others.ts";
 import { say, sayNowAndThen } from "./progress.ts";
 import type { Facts } from "./side.ts";
 import { best } from "./statistics.ts";
@@ -122,8 +123,10 @@ class Player {
   }
 
   async play(units: number, what: string): Promise<Answer> {
-    this.#process.stdin?.write(`${units}\n`);
-    const answer = await this.#answer();
+    const answer = await countOthers(() => {
+      this.#process.stdin?.write(`${units}\n`);
+      return this.#answer();
+    });
     sayNowAndThen(`${this.#contender.name}: ${what}, ${best(answer.times ?? []).toPrecision(3)} ms`);
     return answer;
   }

@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
-import { availableParallelism, cpus, loadavg, totalmem } from "node:os";
+import { availableParallelism, cpus, totalmem } from "node:os";
 import { delimiter, join } from "node:path";
 import { ROOT } from "./paths.ts";
 
@@ -11,8 +11,6 @@ export interface Machine {
   readonly memoryGb: number;
   readonly platform: string;
   readonly node: string;
-  /** Processes that wanted a core in the last minute, on average, before the row began. */
-  readonly load: number;
 }
 
 /** This machine. */
@@ -22,7 +20,6 @@ export const machine = (): Machine => ({
   memoryGb: Math.round(totalmem() / 1e9),
   platform: `${process.platform} ${process.arch}`,
   node: process.version,
-  load: Math.round(loadavg()[0] * 10) / 10,
 });
 
 /** A Node to run on. */

@@ -1,4 +1,5 @@
 import { machine } from "./machine.ts";
+import { coresOfOthers, countAnew } from "./others.ts";
 import { say, startRow } from "./progress.ts";
 import type { Row, RowResult } from "./row.ts";
 
@@ -17,11 +18,11 @@ export const allRight = (results: readonly RowResult[]): boolean => results.ever
 
 async function measureRow({ name, about, run }: Row): Promise<RowResult> {
   startRow(name);
-  const before = machine();
+  countAnew();
   const figures = await run().catch((error: unknown) => {
     const reason = error instanceof Error ? error.message : String(error);
     return [{ name: "row", status: "failed" as const, reason }];
   });
   for (const figure of figures) if (figure.status !== "measured") say(`${figure.name}: ${figure.status}: ${figure.reason}`);
-  return { row: name, about, machine: before, figures };
+  return { row: name, about, machine: machine(), othersCores: coresOfOthers(), figures };
 }

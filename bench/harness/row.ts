@@ -16,5 +16,7 @@ export interface RowResult {
   readonly row: string;
   readonly about: string;
   readonly machine: Machine;
+  /** Cores that other processes kept busy during the contests, on average; null when nothing ran. */
+  readonly othersCores: number | null;
   readonly figures: readonly Figure[];
 }

@@ -1,11 +1,12 @@
 import { type Figure, type Measurement, ratioOf, type Target, verdictOf } from "./figure.ts";
+import { BUSY } from "./others.ts";
 import type { RowResult } from "./row.ts";
 
 const HEADER = ["row", "figure", "value", "peer", "ratio", "reach", "first look", "verdict", "checked", "on"];
 
 /** The results as one Markdown table, a line a figure. */
 export function tableOf(results: readonly RowResult[]): string {
-  const lines = results.flatMap(({ row, figures }) => figures.map((figure) => [row, ...cellsOf(figure)]));
+  const lines = results.flatMap((result) => result.figures.map((figure) => [result.row, ...cellsOf(figure, isBusy(result))]));
   return [HEADER, HEADER.map(() => "---"), ...lines].map((cells) => `| ${cells.map(escaped).join(" | ")} |`).join("\n");
 }
 
@@ -15,10 +16,15 @@ export function totalsOf(results: readonly RowResult[]): string {
   const verdicts = all.map((figure) => (figure.status === "measured" ? verdictOf(figure) : figure.status));
   const count = (wanted: string): number => verdicts.filter((verdict) => verdict === wanted).length;
   const parts = [`${count("reached")} reached`, `${count("first look")} at first look`, `${count("short")} short`, `${count("")} without a target`];
-  return `rows: ${results.length}, figures: ${all.length}: ${[...parts, `${count("not run")} not run`, `${count("failed")} FAILED`].join(", ")}`;
+  const busy = results.filter(isBusy).map(({ row }) => row);
+  const warning = busy.length > 0 ? `; measured while other processes were busy: ${busy.join(", ")}` : "";
+  return `rows: ${results.length}, figures: ${all.length}: ${[...parts, `${count("not run")} not run`, `${count("failed")} FAILED`].join(", ")}${warning}`;
 }
 
-function cellsOf(figure: Figure): string[] {
+/** Other processes were so busy during the row that its numbers, ratios too, are chance. */
+const isBusy = ({ othersCores }: RowResult): boolean => (othersCores ?? 0) > BUSY;
+
+function cellsOf(figure: Figure, busy: boolean): string[] {
   if (figure.status !== "measured") return [figure.name, figure.status.replace("failed", "FAILED"), "", "", "", "", "", figure.reason, ""];
   const { name, value, unit, peer, check, on } = figure;
   const ratio = ratioOf(figure);
@@ -29,7 +35,7 @@ function cellsOf(figure: Figure): string[] {
     ratio === null ? "" : number(ratio),
     levels(figure, ({ reach }) => reach),
     levels(figure, ({ firstLook }) => firstLook),
-    verdictOf(figure),
+    `${verdictOf(figure)}${busy ? " (busy machine)" : ""}`.trim(),
     check,
     on,
   ];

@@ -3,6 +3,7 @@ import { type Contender, contest } from "../../bench/harness/contest.ts";
 import { NotHere, WrongResult } from "../../bench/harness/errors.ts";
 import { figures } from "../../bench/harness/figure.ts";
 import { allRight, measureRows } from "../../bench/harness/measure.ts";
+import { coresOfOthers, countAnew, countOthers } from "../../bench/harness/others.ts";
 
 /** A program that speaks the protocol: its loss is the number of units so far. */
 const SPEAKER = `
@@ -55,4 +56,20 @@ describe("a row", () => {
     const [{ figures: broken }] = await measureRows(row(() => Promise.reject(new Error("a bug"))));
     expect(broken).toEqual([{ name: "row", status: "failed", reason: "a bug" }]);
   });
+});
+
+it("counts what others do while a contender works", async () => {
+  countAnew();
+  expect(coresOfOthers()).toBeNull();
+  const work = async (cpuMs: number) => {
+    const end = performance.now() + 300;
+    while (performance.now() < end);
+    return { cpuMs };
+  };
+  // This very process is busy, and is one of the others unless it owns up to it.
+  await countOthers(() => work(0));
+  expect(coresOfOthers()).toBeGreaterThan(0.5);
+  countAnew();
+  await countOthers(() => work(1e9));
+  expect(coresOfOthers()).toBe(0);
 });

@@ -28,7 +28,7 @@ const FIGURES: readonly Figure[] = [
   { name: "other", status: "failed", reason: "the loss of step 0 is 7" },
   { name: "third", status: "not run", reason: "no adapter" },
 ];
-const result = (row: string): RowResult => ({ row, about: "a test", machine: machine(), figures: FIGURES });
+const result = (row: string): RowResult => ({ row, about: "a test", machine: machine(), othersCores: 0.05, figures: FIGURES });
 
 describe("the rows", () => {
   it("--list names all, each once, with what it measures", () => {
@@ -59,6 +59,9 @@ describe("results", () => {
       "| a-row | other | FAILED |  |  |  |  |  | the loss of step 0 is 7 |  |",
       "| a-row | third | not run |  |  |  |  |  | no adapter |  |",
     ]);
+    const busy = { ...result("b-row"), othersCores: 0.5 };
+    expect(tableOf([busy])).toContain("| first look (busy machine) |");
+    expect(totalsOf([result("a-row"), busy])).toMatch(/; measured while other processes were busy: b-row$/);
     expect(totalsOf([result("a-row")])).toBe("rows: 1, figures: 3: 0 reached, 1 at first look, 0 short, 0 without a target, 1 not run, 1 FAILED");
   });
 
@@ -68,7 +71,7 @@ describe("results", () => {
     const text = readFileSync(file, "utf8");
     const [{ row, machine: facts, figures }] = JSON.parse(text) as RowResult[];
     expect([row, figures]).toEqual(["a-row", FIGURES]);
-    expect(Object.keys(facts).sort()).toEqual(["cores", "cpu", "load", "memoryGb", "node", "platform"]);
+    expect(Object.keys(facts).sort()).toEqual(["cores", "cpu", "memoryGb", "node", "platform"]);
     for (const secret of [ROOT, folder, process.env.HOSTNAME, process.env.HOME]) if (secret && secret.length > 1) expect(text).not.toContain(secret);
   });
 
