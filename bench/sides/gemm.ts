@@ -1,5 +1,5 @@
 import type { Round, Side } from "../harness/side.ts";
-import { type Device, linear, manualSeed, matmul, randn, type Tensor, tidy } from "../../src/index.ts";
+import { type Device, linear, manualSeed, matmul, randn, type Tensor, tidy, type TypedArray } from "../../src/index.ts";
 import { openSide } from "./open-side.ts";
 
 /** A product of an [m, k] matrix with a matrix [k, n] (NN) or a weight [n, k] (NT, as in a Linear). */
@@ -13,7 +13,7 @@ export interface GemmOptions {
   readonly backward?: boolean;
 }
 
-/** Times one product shape. Its facts give the error of the results. */
+/** Times one product shape. Its facts give the error of the results; the last result of every round must be the first one again, but for rounding. */
 export async function gemm(options: GemmOptions): Promise<Side> {
   const { device, mode, m, n, k, backward = false } = options;
   const facts = await openSide(device);
@@ -28,36 +28,52 @@ export async function gemm(options: GemmOptions): Promise<Side> {
     if (backward) y.backward({ gradient: dy });
     return y;
   };
-  const error = await errorOf(options, { a, b, dy, y: work() });
-  const run = device === "cpu" ? timeEach(work) : timeTogether(work);
+  const y = work();
+  const error = await errorOf(options, { a, b, dy, y });
+  const first = await y.data();
+  const timed = device === "cpu" ? timeEach(work) : timeTogether(work);
+  const run = async (count: number): Promise<Round> => {
+    const { times, last } = await timed(count);
+    if (!last.every((value, i) => Math.abs(value - first[i]) <= 1e-4 * (1 + Math.abs(first[i])))) throw new Error("the product is another one than at first");
+    return { times };
+  };
   return { facts: { ...facts, error }, run };
+}
+
+interface Timed extends Round {
+  /** The last product. */
+  readonly last: TypedArray;
 }
 
 /** A product on the CPU is done when the call returns. */
 const timeEach =
   (work: () => Tensor) =>
-  async (count: number): Promise<Round> => {
-    const times = Array.from({ length: count }, () => {
+  async (count: number): Promise<Timed> => {
+    const times: number[] = [];
+    let last = new Float32Array() as TypedArray;
+    for (let i = 0; i < count; i++) {
       const start = performance.now();
-      work().dispose();
-      return performance.now() - start;
-    });
-    return { times };
+      const y = work();
+      times.push(performance.now() - start);
+      if (i === count - 1) last = await y.data();
+      y.dispose();
+    }
+    return { times, last };
   };
 
 /** Products on a GPU are queued, and waited for together. */
 const timeTogether =
   (work: () => Tensor) =>
-  async (count: number): Promise<Round> => {
+  async (count: number): Promise<Timed> => {
     const start = performance.now();
-    const last = tidy(() => {
-      let y = work();
-      for (let i = 1; i < count; i++) y = work();
-      return y;
+    const y = tidy(() => {
+      for (let i = 1; i < count; i++) work();
+      return work();
     });
-    await last.data();
-    last.dispose();
-    return { times: [(performance.now() - start) / count] };
+    const last = await y.data();
+    const times = [(performance.now() - start) / count];
+    y.dispose();
+    return { times, last };
   };
 
 /** Largest deviation of a few elements of product and gradients from their f64 values, over the largest of each matrix. */
