@@ -45,7 +45,7 @@ await new Trainer(peft, rows, { batchSize: 4, maxSteps: STEPS, learningRate: 3e-
     const report = await noGrad(() => peft.adapterReport());
     const turned = mean((await directions()).map((a, i) => angle(a, start[i])));
     const lambda = mean(report.map((row) => row.lambda ?? 0));
-    const norm = mean(report.map((row) => row.deltaNorm));
+    const norm = mean(report.map((row) => row.deltaNorm ?? 0));
     const share = mean(report.map((row) => row.share ?? 0));
     const bar = "█".repeat(Math.round(40 * share));
     console.log(`${String(step).padStart(4)}  ${loss.toFixed(4)}  ${lambda.toFixed(4)}  ${turned.toFixed(2).padStart(21)}°  ${norm.toFixed(4).padStart(14)}     ${(100 * share).toFixed(1)} % ${bar}`);

@@ -25,6 +25,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "io",
     "nn",
     "delora",
+    "linalg",
     "train",
     "testing",
     "node:",

@@ -31,7 +31,7 @@ const PUBLIC: Readonly<Record<string, readonly string[]>> = {
     LoraConfigOptions LoraInit LoraLayer LoraLayerOptions LowRankLayer MergeOptions ModelStatus
     NORM_EPSILON Names PaperDeloraInit PaperDeloraLayer PatternError PeftConfig PeftConfigOptions
     PeftModel Regular SavePretrainedOptions SavedModule Spread Strength TargetModulesError TaskType
-    WarningHandler changeOf configFields deloraFactors getPeftModel injectAdapterInModel
+    WarningHandler changeOf configFields deloraFactors getPeftModel injectAdapterInModel matrixOf
     readAdapterFolder readPeftConfig registerMethod reportLayer`),
   "./train": names(`
     AdamW AdamWOptions ParamGroup ParamGroupInit ScheduleName ScheduleOptions Scheduler StepReport

@@ -5,6 +5,7 @@ import { reportError } from "./errors.ts";
 import { finetune } from "./finetune.ts";
 import { DEFAULTS, FINETUNE_FLAGS, FINETUNE_NOTES } from "./finetune-flags.ts";
 import { generate, GENERATE_FLAGS } from "./generate.ts";
+import { inspect, INSPECT_FLAGS, INSPECT_NOTES } from "./inspect.ts";
 import { merge, MERGE_FLAGS } from "./merge.ts";
 import { packageVersion } from "./package-version.ts";
 import type { Terminal } from "./terminal.ts";
@@ -39,6 +40,14 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     notes: GENERATE_NOTES,
     defaults: {},
     run: generate,
+  },
+  inspect: {
+    flags: INSPECT_FLAGS,
+    summary: "tell what is in an adapter, or in a Llama",
+    notes: INSPECT_NOTES,
+    defaults: {},
+    path: { name: "dir", help: "directory of an adapter or of a Llama" },
+    run: inspect,
   },
   merge: {
     flags: MERGE_FLAGS,

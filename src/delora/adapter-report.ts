@@ -1,7 +1,10 @@
+import type { Matrix } from "../linalg/matrix.ts";
+import { productSvd } from "../linalg/product-svd.ts";
+import { topSvd } from "../linalg/top-svd.ts";
 import type { Module } from "../nn/module.ts";
 import { cast, mul, noGrad, norm, sub, sum, tidy } from "../ops/index.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import type { AdapterLayer } from "./adapter-layer.ts";
+import { type AdapterLayer, LowRankLayer } from "./adapter-layer.ts";
 import { adaptedLinears } from "./inject.ts";
 
 /** The least, the mean and the most of some numbers. */
@@ -29,6 +32,8 @@ export interface AdapterReportRow {
   readonly aNorms: Spread | null;
   /** Lengths of the directions b_i; null for a method without. */
   readonly bNorms: Spread | null;
+  /** The largest singular values of ΔW, falling: as many as were asked for; null where ΔW is not known. */
+  readonly singularValues: readonly number[] | null;
   /** ‖W‖_F of the base; null where it is not here. */
   readonly weightNorm: number | null;
   /**
@@ -38,12 +43,16 @@ export interface AdapterReportRow {
   readonly angle: number | null;
 }
 
-/** What an adapter does to every module that has it, in the model's order. */
-export async function reportAdapter(model: Module, adapterName: string): Promise<AdapterReportRow[]> {
+/** What an adapter does to every module that has it, in the model's order; with as many singular values as asked for. */
+export async function reportAdapter(
+  model: Module,
+  adapterName: string,
+  singularValues = 0,
+): Promise<AdapterReportRow[]> {
   const rows: AdapterReportRow[] = [];
   for (const [name, adapted] of adaptedLinears(model)) {
     const layer = adapted.adapters.get(adapterName);
-    if (layer) rows.push({ name, ...(await reportLayer(layer, adapted.unmergedWeight)) });
+    if (layer) rows.push({ name, ...(await reportLayer(layer, adapted.unmergedWeight, singularValues)) });
   }
   return rows;
 }
@@ -52,10 +61,12 @@ export async function reportAdapter(model: Module, adapterName: string): Promise
  * What an adapter does to one module.
  *
  * @param weight the base's weight [out, in]; null where it is not here
+ * @param singularValues how many of them
  */
 export async function reportLayer(
   layer: AdapterLayer,
   weight: Tensor | null,
+  singularValues = 0,
 ): Promise<Omit<AdapterReportRow, "name">> {
   const measured = noGrad(() => tidy(() => measure(layer, weight)));
   const numbers = new Map<string, Float64Array>();
@@ -74,6 +85,7 @@ export async function reportLayer(
     share: bound === null || deltaNorm === null ? null : bound > 0 ? deltaNorm / bound : 0,
     aNorms: spreadOf(numbers.get("a")),
     bNorms: spreadOf(numbers.get("b")),
+    singularValues: await largestValues(layer, weight, singularValues),
     weightNorm,
     angle: inner === null || lengths === 0 ? null : degrees(inner / lengths),
   };
@@ -110,6 +122,26 @@ export function changeOf(layer: AdapterLayer, weight: Tensor | null): Tensor | n
   if (!weight) return null;
   const base = cast(weight, { dtype: layer.parameters()[0].dtype });
   return sub(layer.merged(base, base, (x) => x), base);
+}
+
+async function largestValues(layer: AdapterLayer, weight: Tensor | null, count: number): Promise<number[] | null> {
+  if (count === 0) return [];
+  if (layer instanceof LowRankLayer) {
+    const { up, down } = noGrad(() => layer.factors());
+    const { values } = productSvd(await matrixOf(up), await matrixOf(down));
+    return [...values.subarray(0, count)];
+  }
+  const change = noGrad(() => tidy(() => changeOf(layer, weight)));
+  if (!change) return null;
+  const { values } = topSvd(await matrixOf(change), count);
+  change.dispose();
+  return [...values];
+}
+
+/** A tensor of two axes as a matrix of f64. */
+export async function matrixOf(tensor: Tensor): Promise<Matrix> {
+  const [rows, columns] = tensor.shape;
+  return { rows, columns, data: Float64Array.from(await tensor.data()) };
 }
 
 function spreadOf(values: Float64Array | undefined): Spread | null {

@@ -183,9 +183,12 @@ export class PeftModel<M extends AdaptableModel = AdaptableModel> extends Adapte
   }
 
   /** Strength, size and bound of the update in every adapted module. @throws AdapterError for a name that is not there */
-  adapterReport(adapterName = this.activeAdapter ?? DEFAULT_NAME): Promise<AdapterReportRow[]> {
+  adapterReport(
+    adapterName = this.activeAdapter ?? DEFAULT_NAME,
+    options: { readonly singularValues?: number } = {},
+  ): Promise<AdapterReportRow[]> {
     this.adapters.configOf(adapterName);
-    return reportAdapter(this.baseModel, adapterName);
+    return reportAdapter(this.baseModel, adapterName, options.singularValues);
   }
 
   /** Put a planned adapter in the model, as the active one. */
