@@ -1,10 +1,10 @@
-import { abs, add, concat, full, max, mul, rand, tidy } from "../ops/index.ts";
+import { abs, add, concat, full, max, mul, noGrad, rand, tidy } from "../ops/index.ts";
 import type { Parameter } from "../tensor/parameter.ts";
 import { keep } from "../tensor/scope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { adapterDType, kaimingBound, LowRankLayer, type Strength, trainable, type Directions, type Factors } from "./adapter-layer.ts";
-import { AdapterError } from "./errors.ts";
-import { columnNorms, deloraFactors } from "./formula.ts";
+import { foldPaper } from "./fold-paper.ts";
+import { columnNorms, deloraFactors, type DeloraTensors } from "./formula.ts";
 
 /** What an adapter of the paper's DeLoRA starts from. */
 export interface PaperDeloraInit {
@@ -72,17 +72,18 @@ export class PaperDeloraLayer extends LowRankLayer {
   }
 
   override factors(): Factors {
-    const { wNorm, initialA, initialB, initialLambda } = this;
     const now = deloraFactors(this, 0);
-    const first = deloraFactors({ a: initialA, b: initialB, lambda: initialLambda, wNorm }, 0);
+    const first = deloraFactors(this.#first, 0);
     return {
       down: concat([now.down, first.down], { axis: 0 }),
       up: concat([now.up, mul(first.up, -1)], { axis: 1 }),
     };
   }
 
+  /** The tensors of a PEFT DeLoRA of twice the rank with the same update: see `foldPaper`. */
   override exported(): Map<string, Tensor> {
-    throw new AdapterError("", "an adapter of the paper's variant cannot be saved: merge it into its base instead");
+    const { a, b, lambda, wNorm } = noGrad(() => tidy(() => foldPaper({ now: this, first: this.#first })));
+    return new Map([["delora_A", a], ["delora_B", b], ["delora_lambda", lambda], ["delora_w_norm", wNorm]]);
   }
 
   override strengthParameters(): Parameter[] {
@@ -92,5 +93,10 @@ export class PaperDeloraLayer extends LowRankLayer {
   override strength(): Strength {
     const bound = (): Tensor => mul(add(abs(this.lambda), abs(this.initialLambda)), max(this.wNorm));
     return { lambda: this.lambda, bound: tidy(bound) };
+  }
+
+  get #first(): DeloraTensors {
+    const { wNorm, initialA: a, initialB: b, initialLambda: lambda } = this;
+    return { a, b, lambda, wNorm };
   }
 }
