@@ -18,7 +18,7 @@ import {
 } from "./config-fields.ts";
 import { configOptions, parseConfig, readConfigText, type WarningHandler } from "./config-json.ts";
 import { AdapterConfigError } from "./errors.ts";
-import { type JsonValue, toPythonJson } from "./python-json.ts";
+import { floatKeys, type JsonValue, toPythonJson } from "./python-json.ts";
 import { patternValue } from "./select-modules.ts";
 
 /** The PEFT release whose files are written. */
@@ -133,6 +133,8 @@ export abstract class PeftConfig {
   declare readonly baseModelNameOrPath: string | null;
   declare readonly revision: string | null;
   declare readonly autoMapping: Readonly<Record<string, string>> | null;
+  /** Fields, and keys of patterns, that the file it was read from held as floats; written as such again. */
+  #floats: ReadonlySet<string> = new Set();
   readonly #matchers = new Map<string, (path: string) => number | undefined>();
 
   /** @throws AdapterConfigError for an unknown option, or a value that is out of range or not supported */
@@ -192,7 +194,9 @@ export abstract class PeftConfig {
   /** The same config with some settings changed. */
   with(changes: PeftConfigOptions): this {
     const Class = this.constructor as new (options: object) => this;
-    return new Class({ ...this.settings(), ...changes });
+    const changed = new Class({ ...this.settings(), ...changes });
+    changed.#floats = this.#floats;
+    return changed;
   }
 
   /** The settings by their names, as the constructor takes them. */
@@ -209,7 +213,7 @@ export abstract class PeftConfig {
     const { fields, unsupported, peftType } = this.schema;
     const own = { peft_type: peftType, peft_version: PEFT_VERSION };
     const written: Record<string, JsonValue> = { ...unsupported, ...own };
-    const floats = new Set<string>();
+    const floats = new Set(this.#floats);
     const values = new Map(Object.entries(this));
     for (const [option, { isFloat, isExtension }] of Object.entries(fields)) {
       if (isExtension) continue;
@@ -226,7 +230,9 @@ export abstract class PeftConfig {
    */
   static fromJson<C extends PeftConfig>(this: ConfigClass<C>, text: string, warn?: WarningHandler): C {
     // biome-ignore lint/complexity/noThisInStatic: `this` is the method's own class
-    return new this(configOptions(this.schema, parseConfig(text), warn));
+    const config = new this(configOptions(this.schema, parseConfig(text), warn));
+    config.#floats = floatKeys(text);
+    return config;
   }
 
   /** The config in the `adapter_config.json` of a directory. @throws AdapterFileError, AdapterConfigError */
@@ -236,7 +242,7 @@ export abstract class PeftConfig {
     warn?: WarningHandler,
   ): Promise<C> {
     // biome-ignore lint/complexity/noThisInStatic: `this` is the method's own class
-    return new this(configOptions(this.schema, parseConfig(await readConfigText(dir)), warn));
+    return PeftConfig.fromJson.call(this, await readConfigText(dir), warn) as C;
   }
 }
 

@@ -11,16 +11,19 @@ export type JsonValue =
  * JSON text as Python's `json.dumps(value, indent=2, sort_keys=True)` writes it: ASCII only, no newline at
  * the end.
  *
- * @param floats top-level keys whose numbers are floats in Python, written `0.0` where JSON.stringify says
- * `0`
+ * @param floats keys, at any depth, whose numbers are floats in Python: written `0.0` where JSON.stringify says `0`
  */
 export function toPythonJson(
   value: { readonly [key: string]: JsonValue },
   floats: ReadonlySet<string> = new Set(),
 ): string {
-  const typed = (key: string, member: JsonValue): string =>
-    floats.has(key) && typeof member === "number" ? pythonFloat(member) : write(member, "  ");
-  return writeObject(value, "", typed);
+  return writeObject(value, "", floats);
+}
+
+/** Keys, at any depth, whose numbers are whole but written as floats in a JSON text: of `{"a": 15.0}` `a`. */
+export function floatKeys(text: string): Set<string> {
+  const found = text.matchAll(/("(?:[^"\\]|\\.)*")\s*:\s*-?\d+\.0+(?=\s*[,}])/g);
+  return new Set([...found].map(([, key]) => JSON.parse(key) as string));
 }
 
 /** A number as Python prints a float: `15.0`, `1e-05`, `0.1`. */
@@ -50,18 +53,18 @@ const pythonRepr = (item: string | number): string => {
   return item.includes("'") ? JSON.stringify(item) : `'${item}'`;
 };
 
-function write(value: JsonValue, indent: string): string {
+function write(value: JsonValue, indent: string, floats: ReadonlySet<string>): string {
   if (typeof value === "string") return writeString(value);
   if (typeof value === "number") return Number.isSafeInteger(value) ? String(value) : pythonFloat(value);
   if (value === null || typeof value === "boolean") return String(value);
   if (isList(value))
     return enclose(
       "[",
-      value.map((item) => write(item, `${indent}  `)),
+      value.map((item) => write(item, `${indent}  `, floats)),
       "]",
       indent,
     );
-  return writeObject(value, indent, (_, member) => write(member, `${indent}  `));
+  return writeObject(value, indent, floats);
 }
 
 const isList = (value: object): value is readonly JsonValue[] => Array.isArray(value);
@@ -69,8 +72,10 @@ const isList = (value: object): value is readonly JsonValue[] => Array.isArray(v
 function writeObject(
   value: { readonly [key: string]: JsonValue },
   indent: string,
-  member: (key: string, value: JsonValue) => string,
+  floats: ReadonlySet<string>,
 ): string {
+  const member = (key: string, of: JsonValue): string =>
+    floats.has(key) && typeof of === "number" ? pythonFloat(of) : write(of, `${indent}  `, floats);
   const keys = Object.keys(value).sort();
   return enclose(
     "{",

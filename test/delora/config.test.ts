@@ -155,6 +155,15 @@ describe("adapter_config.json", () => {
     expect(error).toMatchObject({ name: "AdapterConfigError", field, value });
   });
 
+  it("keeps floats floats, in fields and in patterns", () => {
+    const text = DeloraConfig.fromJson(
+      '{"peft_type":"DELORA","delora_lambda":4.0,"lambda_pattern":{"q_proj":2.0,"v_proj":3,"a\\"b":-1.00},"r":2}',
+    ).toJson();
+    for (const line of ['"delora_lambda": 4.0,', '"q_proj": 2.0,', '"v_proj": 3', '"a\\"b": -1.0,', '"r": 2,'])
+      expect(text).toContain(line);
+    expect(DeloraConfig.fromJson(text).with({ inferenceMode: true }).toJson()).toContain('"delora_lambda": 4.0,');
+  });
+
   it("may be an older PEFT's, with fewer fields or empty lists", () => {
     const config = DeloraConfig.fromJson(
       '{"peft_type":"DELORA","r":2,"target_modules":["q_proj"],"layers_to_transform":[]}',
