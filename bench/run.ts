@@ -1,6 +1,6 @@
 // Measures the library and its peers and prints one table. Progress goes to standard error.
 // usage: npm run bench -- [--list] [--only ROW[,ROW]] [--peers] [--json FILE]
-//   --peers       also the rows beside other libraries: npm install --prefix bench/peers --ignore-scripts
+//   --peers       also the rows beside other libraries: npm install --prefix bench/peers
 //   --json FILE   write these results there; without it they are kept in bench/results, with a Markdown table of all
 // Exit code 1: a result was wrong. 2: the command line was.
 import { parseArgs } from "node:util";

@@ -41,7 +41,7 @@ export function polargrad<N extends SideName>(side: N, options: SideOptions<N>, 
 export function pythonPeer(name: string, script: string, args: readonly string[], modules: readonly string[]): Contender {
   const python = pythonWith(modules);
   if (!python) throw new NotHere(`no Python here can import ${modules.join(", ")}`);
-  return { name, command: python, args: [join(ROOT, "bench", "peers", script), ...args], env: { HF_HUB_OFFLINE: "1" } };
+  return { name, command: python, args: [join(ROOT, "bench", "peers", script), ...args], env: { HF_HUB_OFFLINE: "1", PYTHONDONTWRITEBYTECODE: "1" } };
 }
 
 /** A peer written in JavaScript, on this Node. It says itself when its library is not installed. */

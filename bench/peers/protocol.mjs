@@ -11,7 +11,7 @@ export async function serve(open) {
     side = await open();
   } catch (error) {
     if (error.code !== "ERR_MODULE_NOT_FOUND" && error.code !== "MODULE_NOT_FOUND") throw error;
-    answer({ missing: "not installed: npm install --prefix bench/peers --ignore-scripts" });
+    answer({ missing: "not installed: npm install --prefix bench/peers" });
     process.exit(0);
   }
   answer({ facts: side.facts });
