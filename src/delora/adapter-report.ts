@@ -1,11 +1,11 @@
-import type { Matrix } from "../linalg/matrix.ts";
 import { productSvd } from "../linalg/product-svd.ts";
 import { topSvd } from "../linalg/top-svd.ts";
 import type { Module } from "../nn/module.ts";
-import { cast, mul, noGrad, norm, sub, sum, tidy } from "../ops/index.ts";
+import { cast, mul, noGrad, norm, sum, tidy } from "../ops/index.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { type AdapterLayer, LowRankLayer } from "./adapter-layer.ts";
 import { adaptedLinears } from "./inject.ts";
+import { changeMatrix, changeOf, factorMatrices } from "./update-matrices.ts";
 
 /** The least, the mean and the most of some numbers. */
 export interface Spread {
@@ -116,32 +116,14 @@ function measure(layer: AdapterLayer, weight: Tensor | null): Measured {
   return { ...own, weight: norm(base), ...(change && { inner: sum(mul(change, base)) }) };
 }
 
-/** W' - W: [out, in]; null where it depends on a base that is not here. */
-export function changeOf(layer: AdapterLayer, weight: Tensor | null): Tensor | null {
-  if (!layer.needsBase) return layer.deltaWeight();
-  if (!weight) return null;
-  const base = cast(weight, { dtype: layer.parameters()[0].dtype });
-  return sub(layer.merged(base, base, (x) => x), base);
-}
-
 async function largestValues(layer: AdapterLayer, weight: Tensor | null, count: number): Promise<number[] | null> {
   if (count === 0) return [];
   if (layer instanceof LowRankLayer) {
-    const { up, down } = noGrad(() => layer.factors());
-    const { values } = productSvd(await matrixOf(up), await matrixOf(down));
-    return [...values.subarray(0, count)];
+    const { up, down } = await factorMatrices(layer);
+    return [...productSvd(up, down).values.subarray(0, count)];
   }
-  const change = noGrad(() => tidy(() => changeOf(layer, weight)));
-  if (!change) return null;
-  const { values } = topSvd(await matrixOf(change), count);
-  change.dispose();
-  return [...values];
-}
-
-/** A tensor of two axes as a matrix of f64. */
-export async function matrixOf(tensor: Tensor): Promise<Matrix> {
-  const [rows, columns] = tensor.shape;
-  return { rows, columns, data: Float64Array.from(await tensor.data()) };
+  const change = await changeMatrix(layer, weight);
+  return change && [...topSvd(change, count).values];
 }
 
 function spreadOf(values: Float64Array | undefined): Spread | null {

@@ -3,7 +3,7 @@ export { type AdapterFolder, readAdapterFolder } from "./adapter-folder.ts";
 export { AdaptedLinear } from "./adapted-linear.ts";
 export type { AdapterLoadReport } from "./adapter-files.ts";
 export { AdapterLayer, type Directions, type Factors, type LinearSite, LowRankLayer, type Strength } from "./adapter-layer.ts";
-export { type AdapterReportRow, changeOf, matrixOf, reportLayer, type Spread } from "./adapter-report.ts";
+export { type AdapterReportRow, reportLayer, type Spread } from "./adapter-report.ts";
 export { type ConfigField, type ConfigSchema, configFields, type Names } from "./config-fields.ts";
 export type { WarningHandler } from "./config-json.ts";
 export { DeloraConfig, type DeloraConfigOptions, type DeloraInit, DeloraLayer } from "./delora.ts";
@@ -39,3 +39,4 @@ export {
 export { PatternError } from "./regex/index.ts";
 export { SavedModule } from "./saved-module.ts";
 export type { LayerStatus, ModelStatus, Regular } from "./status.ts";
+export { changeOf, matrixOf } from "./update-matrices.ts";

@@ -1,11 +1,13 @@
 import { philox } from "../tensor/generator.ts";
-import { firstRows, lastRows, length, type Matrix, product, productOfRows, rowsOf, stacked, transposed, zeros } from "./matrix.ts";
+import { dot, firstRows, lastRows, length, type Matrix, product, productOfRows, rowsOf, stacked, transposed, zeros } from "./matrix.ts";
 import { qr } from "./qr.ts";
 import { type Svd, svd } from "./svd.ts";
 
 /** Matrices with min(m, n) up to this are decomposed whole, and larger ones when more than this share is wanted. */
 const SMALL = 200;
 const MANY = 1 / 5;
+/** Terms that are looked for first where only their share is known. */
+const FIRST_GUESS = 16;
 /** Directions kept beyond those wanted: the last ones converge by their distance to the first that is left out. */
 const SPARE = 8;
 /** ‖Aᵀu − s·v‖ ≤ this · s_0 for every term; an error of e there is one of about e² / s_0 in s. */
@@ -34,6 +36,38 @@ export function topSvd(a: Matrix, count: number): Svd {
   const isSmall = a.columns <= SMALL || count > a.columns * MANY;
   return firstTerms((isSmall ? null : iterate(a, count)) ?? svd(a), Math.min(count, a.columns));
 }
+
+/**
+ * The fewest terms, at least one, whose squared values make up `share` of those of a dense matrix: the k of
+ * Σ_{i<k} s_i² ≥ share·‖A‖².
+ *
+ * @param share from 0 to 1
+ * @throws RangeError when a number is not finite
+ */
+export function topSvdOfShare(a: Matrix, share: number): Svd {
+  const p = Math.min(a.rows, a.columns);
+  const total = dot(a.data, a.data);
+  for (let count = FIRST_GUESS; p > SMALL && count <= p * MANY; count *= 2) {
+    const terms = topSvd(a, count);
+    const enough = termsOfShare(terms.values, share, total);
+    if (enough !== null) return firstTerms(terms, enough);
+  }
+  const terms = svd(a);
+  return firstTerms(terms, termsOfShare(terms.values, share) ?? p);
+}
+
+/** The fewest values, at least one, whose squares make up `share` of the total, by default their own; null for none. */
+export function termsOfShare(values: Float64Array, share: number, total = sumOfSquares(values)): number | null {
+  let sum = 0;
+  // In the order of the total, so that a share of 1 is reached.
+  const last = values.findIndex((value) => {
+    sum += value * value;
+    return sum >= share * total;
+  });
+  return last < 0 ? null : last + 1;
+}
+
+const sumOfSquares = (values: Float64Array): number => values.reduce((sum, value) => sum + value * value, 0);
 
 /** The first `count` terms. */
 export const firstTerms = ({ left, values, right }: Svd, count: number): Svd => ({

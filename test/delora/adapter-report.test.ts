@@ -3,15 +3,18 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import {
+  changeOf,
   DeloraConfig,
   getPeftModel,
   LoraConfig,
+  matrixOf,
   PeftModel,
   readAdapterFolder,
   reportLayer,
 } from "../../src/delora/index.ts";
 import { parseSafetensors, serializeSafetensors } from "../../src/io/index.ts";
-import { manualSeed, mul, noGrad, tensor } from "../../src/ops/index.ts";
+import { svd } from "../../src/linalg/svd.ts";
+import { manualSeed, mul, noGrad, randn, tensor } from "../../src/ops/index.ts";
 import { readFile, writeFile } from "node:fs/promises";
 import { layerOf } from "./draw-layer.ts";
 import { ALL_TARGETS, tinyLlama } from "./tiny-llama.ts";
@@ -39,6 +42,28 @@ describe("reportLayer", () => {
     expect(row.bNorms).toEqual({ min: 5, mean: 5, max: 5 });
     expect(row.weightNorm).toBeCloseTo(Math.sqrt(29), 12);
     expect(row.angle).toBeCloseTo((Math.acos(-16 / (10 * Math.sqrt(29))) * 180) / Math.PI, 9);
+  });
+
+  it("tells the largest singular values, of a product and of DoRA's dense change", async () => {
+    const options = { dtype: "f64", device: "cpu" } as const;
+    const weight = randn([6, 5], options);
+    const rows = Array.from({ length: 6 }, (_, i) => [...weight.dataSync()].slice(5 * i, 5 * i + 5));
+    const delora = layerOf(rows, [[1, 2, 0, 1, 0], [0, 1, 1, 0, 3]], [[1, 0], [2, 1], [0, 1], [1, 1], [0, 2], [1, 0]], 4);
+    const config = new LoraConfig({ r: 2, useDora: true, initLoraWeights: false });
+    const dora = config.createLayer(weight, "layer");
+    for (const layer of [delora, dora]) {
+      const change = noGrad(() => changeOf(layer, weight));
+      const all = svd(await matrixOf(change!)).values;
+      const few = await reportLayer(layer, weight, 1);
+      const many = await reportLayer(layer, weight, 9);
+      expect(few.singularValues).toHaveLength(1);
+      expect(many.singularValues).toHaveLength(layer === delora ? 2 : 5);
+      expect(Math.hypot(...many.singularValues!)).toBeCloseTo(many.deltaNorm!, 10);
+      for (const [i, value] of many.singularValues!.entries()) expect(value).toBeCloseTo(all[i], 10);
+      expect((await reportLayer(layer, weight)).singularValues).toEqual([]);
+      expect(layer.parameters().every(({ disposed }) => !disposed)).toBe(true);
+    }
+    expect((await reportLayer(dora, null, 2)).singularValues).toBeNull();
   });
 
   it("needs the base for DoRA's change, which is not its low-rank part", async () => {

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { length, type Matrix, product, productOfRows, rowsOf, transposed } from "../../src/linalg/matrix.ts";
 import { qr } from "../../src/linalg/qr.ts";
 import { svd } from "../../src/linalg/svd.ts";
-import { firstTerms, topSvd } from "../../src/linalg/top-svd.ts";
+import { firstTerms, topSvd, topSvdOfShare } from "../../src/linalg/top-svd.ts";
 import { expectSvd, matrixOf, reassembled } from "./draw-matrix.ts";
 
 /** Numbers in ±½ without a pattern. */
@@ -39,15 +39,15 @@ const TOP = [
 ];
 
 describe.each([
-  ["falling values", range(260, (i) => 0.9 ** i)],
-  ["values that lie close", range(260, (i) => 2 - i / 260)],
-  ["values that occur thirty times each", range(240, (i) => 5 - Math.floor(i / 30) / 4)],
-  ["a few large values above many small ones", range(260, (i) => (i < 5 ? 1000 - i : 1 - i / 1000))],
-  ["values over twenty orders", range(260, (i) => 10 ** (-i / 13))],
+  ["falling values", range(210, (i) => 0.9 ** i)],
+  ["values that lie close", range(210, (i) => 2 - i / 210)],
+  ["values that occur thirty times each", range(210, (i) => 5 - Math.floor(i / 30) / 4)],
+  ["a few large values above many small ones", range(210, (i) => (i < 5 ? 1000 - i : 1 - i / 1000))],
+  ["values over twenty orders", range(210, (i) => 10 ** (-i / 13))],
   ["fewer values than wanted", [3, 2, 1]],
   ["one value alone", [4]],
 ])("%s", (_, values) => {
-  it.each([[300, 260], [260, 300]])("%d × %d", (m, n) => {
+  it.each([[240, 210], [210, 240]])("%d × %d", (m, n) => {
     const a = withValues(m, n, values);
     const terms = topSvd(a, 12);
     expectTerms(a, terms);
@@ -58,11 +58,33 @@ describe.each([
 });
 
 it("is the whole decomposition's first terms on noise", () => {
-  const a = noise(280, 250, 3);
+  const a = noise(230, 205, 3);
   const [some, all] = [topSvd(a, 20), svd(a)];
   expectTerms(a, some);
   for (const [i, value] of some.values.entries()) expect(Math.abs(value / all.values[i] - 1)).toBeLessThan(1e-12);
   expect(topSvd(a, 20)).toEqual(some);
+});
+
+describe("a share of the squares", () => {
+  const fewest = (values: readonly number[], share: number): number => {
+    const sums = values.map((_, k) => values.slice(0, k + 1).reduce((sum, value) => sum + value * value, 0));
+    return sums.findIndex((sum) => sum >= share * sums[sums.length - 1]) + 1;
+  };
+
+  it.each([0.1, 0.6, 0.99])("%d of falling values, of few and of many terms", (share) => {
+    for (const values of [range(210, (i) => 0.9 ** i), range(210, (i) => 0.98 ** i), [3, 2, 1]]) {
+      const terms = topSvdOfShare(withValues(240, 210, values), share);
+      expect(terms.values).toHaveLength(fewest(values, share));
+      expectSvd(terms);
+    }
+  });
+
+  it("all of it is every term; of zeros, one", () => {
+    const a = noise(230, 210, 4);
+    expect(topSvdOfShare(a, 1).values).toHaveLength(210);
+    expect([...topSvdOfShare(matrixOf(230, 210, () => 0), 1).values]).toEqual([0]);
+    expect(topSvdOfShare(noise(4, 6, 1), 1).values).toHaveLength(4);
+  });
 });
 
 it("agrees with NumPy", () => {
