@@ -26,13 +26,14 @@ const PUBLIC: Readonly<Record<string, readonly string[]>> = {
   "./delora": names(`
     AdaptableModel AdaptedLinear AdapterConfigError AdapterError AdapterFileError AdapterFileErrorCode
     AdapterFolder AdapterLayer AdapterLoadReport AdapterReportRow COMMON_FIELDS ConfigClass ConfigField
-    ConfigSchema DeloraConfig DeloraConfigOptions DeloraInit DeloraLayer DeloraTensors Directions
-    DoraLayer Factors FromPretrainedOptions LayerStatus LinearSite LoadOptions LoraConfig
-    LoraConfigOptions LoraInit LoraLayer LoraLayerOptions LowRankLayer MergeOptions ModelStatus
-    NORM_EPSILON Names PaperDeloraInit PaperDeloraLayer PatternError PeftConfig PeftConfigOptions
-    PeftModel Regular SavePretrainedOptions SavedModule Spread Strength TargetModulesError TaskType
-    WarningHandler changeOf configFields deloraFactors getPeftModel injectAdapterInModel matrixOf
-    readAdapterFolder readPeftConfig registerMethod reportLayer`),
+    ConfigSchema ConvertedModule DeloraConfig DeloraConfigOptions DeloraInit DeloraLayer DeloraTensors
+    Directions DoraLayer Factors FromPretrainedOptions LayerStatus LinearSite LoadOptions LoraAdapter
+    LoraConfig LoraConfigOptions LoraInit LoraLayer LoraLayerOptions LowRankLayer MergeOptions
+    ModelStatus NORM_EPSILON Names PaperDeloraInit PaperDeloraLayer PatternError PeftConfig
+    PeftConfigOptions PeftModel Regular SavePretrainedOptions SavedModule Spread Strength
+    TargetModulesError TaskType WarningHandler changeOf configFields convertToLora deloraFactors
+    getPeftModel injectAdapterInModel loraAdapter matrixOf readAdapterFolder readPeftConfig
+    registerMethod reportLayer saveAsLora sizeOf writeLora`),
   "./train": names(`
     AdamW AdamWOptions ParamGroup ParamGroupInit ScheduleName ScheduleOptions Scheduler StepReport
     TrainableModel Trainer TrainingArguments TrainingError TrainingEvents clipGradNorm clipGradients

@@ -74,6 +74,12 @@ function heldOutCount(rows: number, { settings, given, note }: DataPlan): number
   return held;
 }
 
+/** What is read must not be written over. @throws UsageError when `output` is one of the directories */
+export function mustDiffer(output: string, inputs: readonly string[]): void {
+  if (!inputs.some((dir) => resolve(dir) === resolve(output))) return;
+  throw new UsageError(`--output_dir ${output} is what is read; give another directory, so that nothing is overwritten`);
+}
+
 /** Stop before any work when `dir` cannot be written to. @throws FileError */
 export async function mustBeWritable(dir: string): Promise<void> {
   const target = resolve(dir);

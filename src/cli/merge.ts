@@ -1,4 +1,3 @@
-import { resolve } from "node:path";
 import { PeftModel } from "../delora/index.ts";
 import { writeDirectoryFiles } from "../io/index.ts";
 import { AutoTokenizer, LlamaForCausalLM } from "../nn/index.ts";
@@ -6,7 +5,7 @@ import { closeDevice, init } from "../ops/index.ts";
 import { choice, type Given, text } from "./args.ts";
 import { mustHaveBase } from "./base-model.ts";
 import { UsageError } from "./errors.ts";
-import { mustBeWritable } from "./finetune-data.ts";
+import { mustBeWritable, mustDiffer } from "./finetune-data.ts";
 import { count } from "./format.ts";
 import { oneLine, type Terminal } from "./terminal.ts";
 
@@ -30,10 +29,7 @@ export async function merge(given: MergeFlags, terminal: Terminal): Promise<void
   const { path, output_dir, device = "cpu" } = given;
   if (output_dir === undefined) throw new UsageError("--output_dir is missing: say where the merged Llama is written");
   const base = await mustHaveBase(given.base_model, path);
-  for (const dir of [base, path]) {
-    if (resolve(dir) === resolve(output_dir))
-      throw new UsageError(`--output_dir ${output_dir} is what is read; give another directory, so that nothing is overwritten`);
-  }
+  mustDiffer(output_dir, [base, path]);
   await mustBeWritable(output_dir);
   const tokenizer = await AutoTokenizer.fromPretrained(base);
   try {

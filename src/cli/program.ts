@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { type Flags, normaliseArgs, optionsOf } from "./args.ts";
+import { convert, CONVERT_FLAGS, CONVERT_NOTES } from "./convert.ts";
 import { doctor, DOCTOR_FLAGS } from "./doctor.ts";
 import { reportError } from "./errors.ts";
 import { finetune } from "./finetune.ts";
@@ -40,6 +41,14 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     notes: GENERATE_NOTES,
     defaults: {},
     run: generate,
+  },
+  convert: {
+    flags: CONVERT_FLAGS,
+    summary: "write a DeLoRA adapter as a LoRA adapter",
+    notes: CONVERT_NOTES,
+    defaults: {},
+    path: { name: "adapter", help: "directory of the adapter" },
+    run: convert,
   },
   inspect: {
     flags: INSPECT_FLAGS,

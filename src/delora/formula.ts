@@ -27,7 +27,7 @@ export const columnNorms = (weight: Tensor): Tensor => keep(noGrad(() => tidy(()
  * multiplies by them in turn, merging multiplies them together, and as LoRA matrices they are the exact conversion.
  * ‖ΔW‖_F ≤ |λ|·max_j w_j.
  *
- * @param epsilon ε; 0 for the paper's formula, which has none
+ * @param epsilon ε; next to nothing in the paper's formula, which has none
  */
 export function deloraFactors({ a, b, lambda, wNorm }: DeloraTensors, epsilon = NORM_EPSILON): Factors {
   const [r] = a.shape;

@@ -6,6 +6,15 @@ export { AdapterLayer, type Directions, type Factors, type LinearSite, LowRankLa
 export { type AdapterReportRow, reportLayer, type Spread } from "./adapter-report.ts";
 export { type ConfigField, type ConfigSchema, configFields, type Names } from "./config-fields.ts";
 export type { WarningHandler } from "./config-json.ts";
+export {
+  type ConvertedModule,
+  convertToLora,
+  type LoraAdapter,
+  loraAdapter,
+  saveAsLora,
+  sizeOf,
+  writeLora,
+} from "./convert-to-lora.ts";
 export { DeloraConfig, type DeloraConfigOptions, type DeloraInit, DeloraLayer } from "./delora.ts";
 export { DoraLayer } from "./dora.ts";
 export {

@@ -6,6 +6,9 @@ import { adapterDType, kaimingBound, LowRankLayer, type Strength, trainable, typ
 import { foldPaper } from "./fold-paper.ts";
 import { columnNorms, deloraFactors, type DeloraTensors } from "./formula.ts";
 
+/** The paper's formula has no bound from below; this one only makes a direction of length 0 no term instead of NaN. */
+const UNBOUNDED = 1e-12;
+
 /** What an adapter of the paper's DeLoRA starts from. */
 export interface PaperDeloraInit {
   readonly r: number;
@@ -72,8 +75,8 @@ export class PaperDeloraLayer extends LowRankLayer {
   }
 
   override factors(): Factors {
-    const now = deloraFactors(this, 0);
-    const first = deloraFactors(this.#first, 0);
+    const now = deloraFactors(this, UNBOUNDED);
+    const first = deloraFactors(this.#first, UNBOUNDED);
     return {
       down: concat([now.down, first.down], { axis: 0 }),
       up: concat([now.up, mul(first.up, -1)], { axis: 1 }),
