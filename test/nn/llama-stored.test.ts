@@ -5,9 +5,10 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { DeloraConfig, getPeftModel } from "../../src/delora/index.ts";
 import { parseSafetensors } from "../../src/io/index.ts";
 import { type FromPretrainedOptions, generate, LlamaForCausalLM } from "../../src/nn/index.ts";
-import { manualSeed, noGrad } from "../../src/ops/index.ts";
+import { cast, manualSeed, noGrad, norm } from "../../src/ops/index.ts";
 import { isStored } from "../../src/tensor/dtype.ts";
 import { PolargradError } from "../../src/tensor/errors.ts";
+import type { Tensor } from "../../src/tensor/tensor.ts";
 import { AdamW, Trainer, TrainingError } from "../../src/train/index.ts";
 import { relativeError } from "./llama-golden.ts";
 import { expectedBytes, parameterBytes, writeStored } from "./stored-checkpoint.ts";
@@ -174,6 +175,27 @@ describe.each([
     model.loadStateDict((await load({ dtype: "f32" })).stateDict());
     expect(dtypes(model)).toContain(`${quantize} of rank 2`);
     expect(relativeError(logits(model), logits(again))).toBeLessThan(1e-6);
+  });
+
+  it("carries a DeLoRA adapter, which merges into f32 and comes out bit for bit", async () => {
+    await writeStored(dir, "bf16", blocks);
+    const model = await load({ quantize });
+    const config = new DeloraConfig({ r: 2, targetModules: ["q_proj", "down_proj"], initWeights: false });
+    const peft = getPeftModel(model, config);
+    const before = logits(model);
+    const state = model.stateDict();
+    const path = "model.layers.0.self_attn.q_proj";
+    const weight = noGrad(() => cast(state.get(`${path}.base_layer.weight`) as Tensor, { dtype: "f32" }));
+    const norms = noGrad(() => norm(weight, { axes: 0 })).dataSync();
+    expect(state.get(`${path}.delora_w_norm.default`)?.dataSync()).toEqual(norms);
+    await peft.mergeAdapter({ safeMerge: true });
+    expect(relativeError(logits(model), before)).toBeLessThan(1e-5);
+    peft.unmergeAdapter();
+    expect(logits(model)).toEqual(before);
+    expect(dtypes(await peft.mergeAndUnload())).toEqual(
+      new Set([`${quantize} of rank 2`, "f32 of rank 2", "f32 of rank 1"]),
+    );
+    expect(relativeError(logits(model), before)).toBeLessThan(1e-5);
   });
 
   it("leaves matrices of other rows as they are, aloud", async () => {
