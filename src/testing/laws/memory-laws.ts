@@ -4,6 +4,7 @@ import { currentGpu } from "../../ops/init.ts";
 import { liveCpuStorages } from "../../tensor/cpu-storage.ts";
 import { isFloat } from "../../tensor/dtype.ts";
 import type { Device } from "../../tensor/storage.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
 import type { OpCall } from "../calls.ts";
 import { mustBeIdentical } from "../compare.ts";
 import { LawError } from "../errors.ts";
@@ -49,12 +50,17 @@ export function memoryLaws(context: LawContext, device: Device): Law[] {
   ];
 }
 
-/** Storages that are alive on a device. */
-export const live = (device: Device): number =>
+const live = (device: Device): number =>
   device === "cpu" ? liveCpuStorages() : (currentGpu()?.pool.counts.live ?? 0);
 
-function checkLeaks({ op, spec }: LawContext, call: OpCall, way: Way): void {
-  const inputs = tensorsOf(call, way);
+/** Repeat a call on the tensors that `makeInputs` makes, forward and backward. @throws LawError for storages that it leaves */
+export function checkLeaks(
+  { op, spec }: LawContext,
+  call: OpCall,
+  way: Way,
+  makeInputs: (call: OpCall, way: Way) => readonly Tensor[] = tensorsOf,
+): void {
+  const inputs = makeInputs(call, way);
   const once = (): void =>
     inWay(way, call.seed, () =>
       tidy(() => {
@@ -62,7 +68,9 @@ function checkLeaks({ op, spec }: LawContext, call: OpCall, way: Way): void {
         if (!isDifferentiable(spec) || !isFloat(y.dtype) || !y.requiresGrad) return;
         gradients(
           y,
-          variablesOf(call).map((position) => inputs[position]),
+          variablesOf(call)
+            .map((position) => inputs[position])
+            .filter(({ requiresGrad }) => requiresGrad),
           { gradient: cotangentOf(call, y.shape, way) },
         );
       }),

@@ -10,7 +10,7 @@ import { largestTerm, mustAgree, mustBeIdentical } from "../compare.ts";
 import { LawError } from "../errors.ts";
 import { evaluate, type Evaluation, isDifferentiable, tensorsOf, type Way } from "../evaluate.ts";
 import { announceSkip, forCalls, forKind, type Law, type LawContext } from "./law.ts";
-import { live } from "./memory-laws.ts";
+import { checkLeaks } from "./memory-laws.ts";
 
 const HALVES: readonly HalfFormat[] = ["f16", "bf16"];
 const COUNTS = { plain: 3, ones: 1, broadcast: 2, empty: 1, edge: 2 } as const;
@@ -55,20 +55,19 @@ async function forBlocks(context: LawContext, position: number, check: (call: Op
 }
 
 async function checkCall(
-  { op, spec }: LawContext,
+  context: LawContext,
   call: OpCall,
   way: Way,
   position: number,
   format: StoredFormat,
 ): Promise<void> {
+  const { op, spec } = context;
+  const makeInputs = (decode: boolean) => (): Tensor[] => storedInputs(call, way, position, format, decode);
   const run = (decode: boolean): Promise<Evaluation> =>
-    evaluate(op, call, way, isDifferentiable(spec), (...given) => storedInputs(...given, position, format, decode));
+    evaluate(op, call, way, isDifferentiable(spec), makeInputs(decode));
   const expected = await run(true);
   const actual = await run(false);
-  const before = live(way.device);
-  await run(false);
-  const left = live(way.device) - before;
-  if (left !== 0) throw new LawError(spec.name, `a call with ${format} left ${left} storages more on ${way.device}`);
+  checkLeaks(context, call, way, makeInputs(false));
   const isTuned = way.path === "fast" && spec.fast?.packed?.[way.device === "cpu" ? "simd" : "wgsl"];
   mustFit(call, `${format} (${way.path})`, actual, expected, Boolean(isTuned));
 }
@@ -80,15 +79,18 @@ function storedInputs(call: OpCall, way: Way, position: number, format: StoredFo
   const bits = isHalf(format) ? encode(format, plain) : quantizeBlocks(format, plain);
   if (!bits) throw new LawError(call.spec.name, `its domain holds values beyond ${format}`);
   const packed = fromArray(bits, shape, format, way.device);
-  return tensorsOf(call, way).with(position, decode ? cast(packed, { dtype: "f32" }) : packed);
+  const inputs = tensorsOf(call, way);
+  inputs[position].dispose();
+  return inputs.with(position, decode ? cast(packed, { dtype: "f32" }) : packed);
 }
 
 /** The same bits where the op decodes first; a kernel that decodes by itself may sum in another order. */
-function mustFit({ spec }: OpCall, what: string, actual: Evaluation, expected: Evaluation, isTuned: boolean): void {
+function mustFit({ spec, inputs }: OpCall, what: string, actual: Evaluation, expected: Evaluation, isTuned: boolean): void {
   const pairs = [[actual.output, expected.output], ...actual.gradients.map((gradient, k) => [gradient, expected.gradients[k]])];
   if (actual.gradients.length !== expected.gradients.length)
     throw new LawError(spec.name, `${what}: ${actual.gradients.length} gradients, decoded ${expected.gradients.length}`);
-  const bound = (spec.ulps ?? 64) * 2 ** -23 * largestTerm(expected.output, ...expected.gradients);
+  const terms = largestTerm(...inputs.map(({ values }) => values), expected.output, ...expected.gradients);
+  const bound = (spec.ulps ?? 64) * 2 ** -23 * terms;
   pairs.forEach(([found, wanted], k) => {
     const part = `${what}, ${k === 0 ? "forward" : `gradient ${k - 1}`}`;
     if (isTuned) mustAgree(spec.name, part, found, wanted, bound);
