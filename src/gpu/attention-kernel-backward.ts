@@ -1,17 +1,22 @@
 import {
-  ALONG_D,
   type AttentionBuffer,
-  accumulateTile,
+  type AttentionShape,
+  accumulate,
   attentionHeader,
   attentionMain,
-  clearRows,
+  clearSum,
+  eachPart,
   eachRow,
-  OPEN_KEYS,
-  OWN_QUERIES,
-  type Products,
-  productTiles,
-  storeRows,
-  TILE,
+  keyRows,
+  loadRow,
+  type OtherRows,
+  openRows,
+  ownQuery,
+  products,
+  scalar,
+  storeRow,
+  summed,
+  walkTiles,
 } from "./attention-kernel-wgsl.ts";
 
 const rows = (name: string): AttentionBuffer => ({ name, holds: "rows" });
@@ -27,89 +32,104 @@ const INPUTS: readonly AttentionBuffer[] = [
   rows("dy"),
 ];
 
-/** delta = Σ_d dy · y, one invocation a row. */
-export function deltaKernel(aligned: boolean): string {
-  const body = /* wgsl */ `
-  let own = index * p.d;
-  var sum = 0.0;
-${ALONG_D}
-      sum += dot(load_dy(own + i, p.d - i), load_y(own + i, p.d - i));
-    }
-  delta[index] = sum;`;
-  return [attentionHeader([rows("dy"), rows("y"), scalars("delta")], aligned), attentionMain(body)].join("\n");
-}
-
-/**
- * dq = scale · Σ_j P (dy·v_j - delta) k_j with P = e^(scale · q·k_j - lse): an invocation owns four query
- * rows and walks the keys four at a time.
- */
-export function dqKernel(aligned: boolean): string {
-  const tiles: readonly Products[] = [
-    { sum: "s", own: "q", other: "k" },
-    { sum: "e", own: "dy", other: "v" },
-  ];
-  const body = /* wgsl */ `${OWN_QUERIES}
-  let stat = (batch * p.t + t0) * heads + head;
-${eachRow((r) => `  let lse${r} = lse[stat + ${r}u * heads]; let delta${r} = delta[stat + ${r}u * heads];`)}
-${clearRows()}
-  for (var j0 = 0u; j0 < keys3; j0 += 4u) {
-${OPEN_KEYS}
-${productTiles(tiles)}
-${eachRow((r) => `    let w${r} = expo(s${r} * p.scale - lse${r}) * (e${r} - delta${r}) * p.scale;`)}
-${accumulateTile("dq", "k", null)}
+/** delta = Σ_d dy · y, a lane for each row. */
+export function deltaKernel(shape: AttentionShape): string {
+  const dots = (i: number): string => `    sum += dot(load_dy(own + ${4 * i}u, p.d - ${4 * i}u), load_y(own + ${4 * i}u, p.d - ${4 * i}u));`;
+  const body = /* wgsl */ `${ownQuery(shape)}
+  if (exists) {
+    var sum = 0.0;
+${eachPart(shape, dots)}
+    delta[stat] = sum;
   }`;
-  return assemble("dq", aligned, body);
+  return [attentionHeader([rows("dy"), rows("y"), scalars("delta")], shape), attentionMain(shape, body)].join("\n");
 }
 
-/** dk = scale · Σ P (v·dy_t - delta_t) q_t over the query rows t of all heads that share the key. */
-export function dkKernel(aligned: boolean): string {
-  const tiles: readonly Products[] = [
-    { sum: "s", own: "k", other: "q" },
-    { sum: "e", own: "v", other: "dy" },
-  ];
-  const weight = (r: number): string => `expo(s${r} * p.scale - lses) * (e${r} - deltas) * p.scale`;
-  return assemble("dk", aligned, walkQueries("dk", tiles, weight, "q"));
+/** dq = scale · Σ_j P (dy·v_j - delta) k_j with P = e^(scale · q·k_j - lse), a lane for each query. */
+export function dqKernel(shape: AttentionShape): string {
+  const weight = (r: number): string => `exp(s${r} * p.scale - lseOwn) * (e${r} - deltaOwn) * p.scale`;
+  const tile = /* wgsl */ `
+${openRows(shape, (r) => `j0 + ${r}u < keys`)}
+${products(shape, "s", "q", "k")}
+${products(shape, "e", "dy", "v")}
+${weights(shape, weight)}
+${accumulate(shape, "dq", "k")}`;
+  const body = /* wgsl */ `${ownQuery(shape)}
+  let lseOwn = lse[stat]; let deltaOwn = delta[stat];
+${loadRow(shape, "q", "own", "own_q")}
+${loadRow(shape, "dy", "own", "own_dy")}
+  var bad = false;
+${clearSum(shape, "dq")}
+${walkTiles(shape, keyRows(["k", "v"], "k"), ["0u", "most"], tile)}`;
+  return assemble("dq", shape, body);
 }
 
-/** dv = Σ P dy_t over the query rows t of all heads that share the value. */
-export function dvKernel(aligned: boolean): string {
-  const tiles: readonly Products[] = [{ sum: "s", own: "k", other: "q" }];
-  return assemble("dv", aligned, walkQueries("dv", tiles, (r) => `expo(s${r} * p.scale - lses)`, "dy"));
+/** dk = scale · Σ P (v·dy_t - delta_t) q_t over the query rows t of all heads that share the key, a lane for each key. */
+export function dkKernel(shape: AttentionShape): string {
+  const weight = (r: number): string =>
+    `exp(s${r} * p.scale - ${scalar(shape, "lse", r)}) * (e${r} - ${scalar(shape, "delta", r)}) * p.scale`;
+  const other = queryRows(["q", "dy"], "q", ["lse", "delta"]);
+  return assemble("dk", shape, walkQueries(shape, "dk", other, weight, true));
 }
 
-const assemble = (output: string, aligned: boolean, body: string): string =>
-  [attentionHeader([...INPUTS, rows(output)], aligned), storeRows(output, aligned), attentionMain(body)].join("\n");
+/** dv = Σ P dy_t over the query rows t of all heads that share the value, a lane for each value. */
+export function dvKernel(shape: AttentionShape): string {
+  const weight = (r: number): string => `exp(s${r} * p.scale - ${scalar(shape, "lse", r)})`;
+  return assemble("dv", shape, walkQueries(shape, "dv", queryRows(["q", "dy"], "dy", ["lse"]), weight, false));
+}
 
-// An invocation owns four keys and walks the query rows of its group's heads, from the first that may see one
-// of them.
+const assemble = (output: string, shape: AttentionShape, body: string): string =>
+  [
+    attentionHeader([...INPUTS, rows(output)], shape),
+    attentionMain(shape, `${body}\n${storeRow(shape, output, (i) => `select(${summed(shape, output, i)}, vec4f(p.nan), bad)`)}`),
+  ].join("\n");
+
+// exp and max could hide a weight that is not finite.
+const weights = (shape: AttentionShape, weight: (row: number) => string): string =>
+  eachRow(
+    shape,
+    (r) => `    let full${r} = ${weight(r)};
+    bad = bad || (ok${r} && (isOdd(full${r}) || isOdd(s${r})));
+    let w${r} = select(0.0, full${r}, ok${r});`,
+  );
+
+const queryRows = (names: readonly string[], summed: string, floats: readonly string[]): OtherRows => ({
+  rows: names,
+  summed,
+  scalars: floats,
+  open: "true",
+  at: "$stat * p.d",
+  stat: "(batch * p.t + $j) * heads + kvHead * p.m + member",
+  count: "p.t",
+});
+
+// A lane owns a key and walks the query rows of its group's heads, from the first that may see a key of the block.
 function walkQueries(
+  shape: AttentionShape,
   output: string,
-  tiles: readonly Products[],
+  other: OtherRows,
   weight: (row: number) => string,
-  values: string,
+  withValues: boolean,
 ): string {
-  const ok = (r: number): string =>
-    `vec4<bool>(open${r}) & (t < vec4u(p.t)) & (vec4u(j0 + ${r}u + p.t) <= t + vec4u(p.s))`;
+  const tile = /* wgsl */ `
+${openRows(shape, (r) => `open && row + p.t <= j0 + ${r}u + p.s`)}
+${products(shape, "s", "k", "q")}
+${withValues ? products(shape, "e", "v", "dy") : ""}
+${weights(shape, weight)}
+${accumulate(shape, output, other.summed ?? "")}`;
   return /* wgsl */ `
-  let kvHead = index % p.g;
-  let j0 = index / p.g % p.blocks * ${TILE}u;
-  let batch = index / p.g / p.blocks;
-  let rows = min(${TILE}u, p.s - j0);
-  let ownStride = p.g * p.d;
-  let own = ((batch * p.s + j0) * p.g + kvHead) * p.d;
-  let otherStride = heads * p.d;
-  let first = u32(max(i32(j0 + p.t) - i32(p.s), 0));
-${eachRow((r) => `  let open${r} = ${r}u < rows && mask[batch * p.s + j0 + ${r}u] != 0;`)}
-${clearRows()}
-  for (var member = 0u; member < p.m; member++) { for (var t0 = first; t0 < p.t; t0 += ${TILE}u) {
-    let stat = (batch * p.t + t0) * heads + kvHead * p.m + member;
-    let other = stat * p.d;
-    let lses = vec4f(lse[stat], lse[stat + heads], lse[stat + 2u * heads], lse[stat + 3u * heads]);
-    let deltas = vec4f(delta[stat], delta[stat + heads], delta[stat + 2u * heads], delta[stat + 3u * heads]);
-    let t = vec4u(t0) + vec4u(0u, 1u, 2u, 3u);
-${eachRow((r) => `    let ok${r} = ${ok(r)};`)}
-${productTiles(tiles)}
-${eachRow((r) => `    let w${r} = ${weight(r)};`)}
-${accumulateTile(output, values, null)}
-  } }`;
+  let kvHead = group % p.g;
+  let block = group / p.g % p.blocks * ${shape.lanes}u;
+  let batch = group / p.g / p.blocks;
+  let exists = block + lane < p.s;
+  let row = min(block + lane, p.s - 1u);
+  let own = ((batch * p.s + row) * p.g + kvHead) * p.d;
+  let open = mask[batch * p.s + row] != 0;
+  let first = u32(max(i32(block + p.t) - i32(p.s), 0));
+${loadRow(shape, "k", "own", "own_k")}
+${withValues ? loadRow(shape, "v", "own", "own_v") : ""}
+  var bad = false;
+${clearSum(shape, output)}
+  for (var member = 0u; member < p.m; member++) {
+${walkTiles(shape, other, ["first", "p.t"], tile)}
+  }`;
 }

@@ -1,16 +1,20 @@
 import {
-  ALONG_D,
   type AttentionBuffer,
-  accumulateTile,
+  type AttentionShape,
+  accumulate,
   attentionHeader,
   attentionMain,
-  clearRows,
+  clearSum,
+  eachPart,
   eachRow,
-  OPEN_KEYS,
-  OWN_QUERIES,
-  productTiles,
-  storeRows,
-  updateRows,
+  keyRows,
+  loadRow,
+  openRows,
+  ownQuery,
+  products,
+  storeRow,
+  summed,
+  walkTiles,
 } from "./attention-kernel-wgsl.ts";
 
 const Q_K: readonly AttentionBuffer[] = [
@@ -20,52 +24,50 @@ const Q_K: readonly AttentionBuffer[] = [
 const MASK: AttentionBuffer = { name: "mask", holds: "mask" };
 
 /**
- * y = softmax(scale · q kᵀ) v by online softmax: an invocation owns four query rows and walks the keys four
- * at a time. The sums live in the output until they are divided, so that no size of d needs registers.
+ * y = softmax(scale · q kᵀ) v by online softmax, a lane for each query:
  * for j0 in keys: s = q·k; top = max(top, s); y = y · e^(old top - top) + e^(s - top) v;
  * then y / Σ e^(s - top)
  */
-export function forwardKernel(aligned: boolean): string {
+export function forwardKernel(shape: AttentionShape): string {
   const [v, y] = ["v", "y"].map((name): AttentionBuffer => ({ name, holds: "rows" }));
-  const body = /* wgsl */ `${OWN_QUERIES}
-${clearRows()}
-${onlineSoftmax(accumulateTile("y", "v", "fade"))}
-${eachRow((r) => `  let share${r} = select(select(1.0 / sum${r}, 0.0, sum${r} == 0.0), p.nan, bad${r});`)}
-${ALONG_D}
-${updateRows((r) => `load_y(at, p.d - i) * share${r}`)}
-    }`;
-  return [attentionHeader([...Q_K, v, MASK, y], aligned), storeRows("y", aligned), attentionMain(body)].join("\n");
+  const fade = eachPart(shape, (i) => `    y${i} *= fade;`);
+  const body = /* wgsl */ `${ownQuery(shape)}
+${clearSum(shape, "y")}
+${onlineSoftmax(shape, ["k", "v"], `${fade}\n${accumulate(shape, "y", "v")}`)}
+  let share = select(select(1.0 / sum, 0.0, sum == 0.0), p.nan, bad);
+${storeRow(shape, "y", (i) => `${summed(shape, "y", i)} * share`)}`;
+  return [attentionHeader([...Q_K, v, MASK, y], shape), attentionMain(shape, body)].join("\n");
 }
 
 /** lse = log Σ_j e^(scale · q k_j) over the keys that a row attends to; 0 where there is none. */
-export function lseKernel(aligned: boolean): string {
+export function lseKernel(shape: AttentionShape): string {
   const buffers: readonly AttentionBuffer[] = [...Q_K, MASK, { name: "lse", holds: "scalars" }];
-  const value = (r: number): string => `select(select(top${r} + log(sum${r}), 0.0, sum${r} == 0.0), p.nan, bad${r})`;
-  const body = /* wgsl */ `${OWN_QUERIES}
-${onlineSoftmax("")}
-  let at = (batch * p.t + t0) * heads + head;
-${eachRow((r) => `  if (${r}u < rows) { lse[at + ${r}u * heads] = ${value(r)}; }`)}`;
-  return [attentionHeader(buffers, aligned), attentionMain(body)].join("\n");
+  const body = /* wgsl */ `${ownQuery(shape)}
+${onlineSoftmax(shape, ["k"], "")}
+  if (exists) { lse[stat] = select(select(top + log(sum), 0.0, sum == 0.0), p.nan, bad); }`;
+  return [attentionHeader(buffers, shape), attentionMain(shape, body)].join("\n");
 }
 
 // A score that is not finite makes its row NaN (bad): max and exp could hide it.
-function onlineSoftmax(use: string): string {
-  return /* wgsl */ `
-${eachRow((r) => `  var top${r} = lowest; var sum${r} = 0.0; var bad${r} = false;`)}
-  for (var j0 = 0u; j0 < keys3; j0 += 4u) {
-${OPEN_KEYS}
-${productTiles([{ sum: "s", own: "q", other: "k" }])}
+function onlineSoftmax(shape: AttentionShape, rows: readonly string[], use: string): string {
+  const values = rows.includes("v") ? "v" : null;
+  const highest = Array.from({ length: shape.tile }, (_, r) => `s${r}`).reduce((a, b) => `max(${a}, ${b})`);
+  const body = /* wgsl */ `
+${openRows(shape, (r) => `j0 + ${r}u < keys`)}
+${products(shape, "s", "q", "k")}
 ${eachRow(
-  (r) => `
-    s${r} *= p.scale;
-    bad${r} |= any(ok${r} & odd(s${r}));
-    s${r} = select(vec4f(lowest), s${r}, ok${r});
-    let next${r} = max(top${r}, max(max(s${r}.x, s${r}.y), max(s${r}.z, s${r}.w)));
-    let fade${r} = exp(top${r} - next${r});
-    let w${r} = select(vec4f(), exp(s${r} - next${r}), ok${r});
-    sum${r} = sum${r} * fade${r} + dot(w${r}, vec4f(1.0));
-    top${r} = next${r};`,
+  shape,
+  (r) => `    s${r} *= p.scale;
+    bad = bad || (ok${r} && isOdd(s${r}));
+    s${r} = select(lowest, s${r}, ok${r});`,
 )}
-${use}
-  }`;
+    let next = max(top, ${highest});
+    let fade = exp(top - next);
+${eachRow(shape, (r) => `    let w${r} = select(0.0, exp(s${r} - next), ok${r});`)}
+    sum = sum * fade + (${Array.from({ length: shape.tile }, (_, r) => `w${r}`).join(" + ")});
+    top = next;
+${use}`;
+  return `${loadRow(shape, "q", "own", "own_q")}
+  var top = lowest; var sum = 0.0; var bad = false;
+${walkTiles(shape, keyRows(rows, values), ["0u", "most"], body)}`;
 }

@@ -1,30 +1,40 @@
 import { GROUP_NUMBER } from "./fold-grid.ts";
 
-/** Rows of queries (or keys) that an invocation owns, and rows of the other side that it meets at a time. */
-export const TILE = 4;
-/** Invocations of a workgroup. */
-export const WORKGROUP = 32;
+/**
+ * How an attention kernel is built. Every lane of a workgroup owns a row (a query, or a key for dk and dv) and keeps it in
+ * registers; all walk the rows of the other side together.
+ */
+export interface AttentionShape {
+  /** Parts of four that a head has: the walk along it is unrolled. */
+  readonly parts: number;
+  /** Heads of a multiple of four elements. */
+  readonly aligned: boolean;
+  /** Lanes of a workgroup; with `share` exactly one subgroup. */
+  readonly lanes: number;
+  /** Rows of the other side at a time: they are unrolled too. A power of two, with `share` at most `lanes`. */
+  readonly tile: number;
+  /** Each lane loads one row of the other side and hands it to the others; else every lane loads all rows. */
+  readonly share: boolean;
+}
 
-const AXES = ["x", "y", "z", "w"] as const;
+/** Joins the lines that `line` makes for each four elements of a head. */
+export const eachPart = ({ parts }: AttentionShape, line: (part: number) => string): string => repeat(parts, line);
 
 /** Joins the lines that `line` makes for each row of a tile. */
-export const eachRow = (line: (row: number) => string): string =>
-  Array.from({ length: TILE }, (_, row) => line(row)).join("\n");
+export const eachRow = ({ tile }: AttentionShape, line: (row: number) => string): string => repeat(tile, line);
 
-/** The parameters, as `attentionPlan` fills them: `blocks` of TILE rows, `count` invocations, `nan` a NaN. */
+const repeat = (count: number, line: (index: number) => string): string =>
+  Array.from({ length: count }, (_, index) => line(index)).join("\n");
+
+/** The parameters, as `attentionPlan` fills them: `blocks` workgroups for the rows of a head, `groups` in all, `nan` a NaN. */
 const PARAMS = /* wgsl */ `
-struct Params { t: u32, s: u32, g: u32, m: u32, d: u32, blocks: u32, count: u32, scale: f32, nan: f32 }
+struct Params { t: u32, s: u32, g: u32, m: u32, d: u32, blocks: u32, groups: u32, scale: f32, nan: f32 }
 @group(1) @binding(0) var<uniform> p: Params;
 const lowest = -3.4028234e38;
 
 // Arithmetic may assume that there is no NaN; its bits cannot be overlooked.
-fn odd(x: vec4f) -> vec4<bool> { return (bitcast<vec4u>(x) & vec4u(0x7f800000u)) == vec4u(0x7f800000u); }
-fn expo(x: vec4f) -> vec4f { return select(exp(x), x, odd(x)); }
-// What is not ok may be NaN: select, not a product with zero.
-fn weigh(w: vec4f, ok: vec4<bool>, x0: vec4f, x1: vec4f, x2: vec4f, x3: vec4f) -> vec4f {
-  let low = select(vec4f(), w.x * x0, ok.x) + select(vec4f(), w.y * x1, ok.y);
-  return low + select(vec4f(), w.z * x2, ok.z) + select(vec4f(), w.w * x3, ok.w);
-}`;
+fn isOdd(x: f32) -> bool { return (bitcast<u32>(x) & 0x7f800000u) == 0x7f800000u; }
+fn isOdd4(x: vec4f) -> vec4<bool> { return (bitcast<vec4u>(x) & vec4u(0x7f800000u)) == vec4u(0x7f800000u); }`;
 
 /** One buffer of a kernel: rows of d floats, one float a row, or the mask. */
 export interface AttentionBuffer {
@@ -34,16 +44,18 @@ export interface AttentionBuffer {
 
 /**
  * The parameters, the buffers (the last one is the output) and, for rows, `load_name(at, keep)`: four floats
- * from `at` on, zero from the `keep`-th on. `aligned` when d is a multiple of four.
+ * from `at` on, zero from the `keep`-th on.
  */
-export function attentionHeader(buffers: readonly AttentionBuffer[], aligned: boolean): string {
+export function attentionHeader(buffers: readonly AttentionBuffer[], { aligned, share }: AttentionShape): string {
   const declared = buffers.map(({ name, holds }, binding) => {
     const access = binding === buffers.length - 1 ? "read_write" : "read";
     const element = { rows: aligned ? "vec4f" : "f32", scalars: "f32", mask: "i32" }[holds];
     const load = holds === "rows" ? `\n${loader(name, aligned)}` : "";
     return `@group(0) @binding(${binding}) var<storage, ${access}> ${name}: array<${element}>;${load}`;
   });
-  return [PARAMS, ...declared].join("\n");
+  // What one lane of a subgroup branches on here, all do.
+  const extensions = share ? "enable subgroups;\ndiagnostic(off, subgroup_uniformity);" : "";
+  return [extensions, PARAMS, ...declared].join("\n");
 }
 
 function loader(name: string, aligned: boolean): string {
@@ -55,93 +67,157 @@ function loader(name: string, aligned: boolean): string {
 }`;
 }
 
-/** `store(at, keep, value)` into rows of the output. */
-export function storeRows(output: string, aligned: boolean): string {
-  if (aligned) return `fn store(at: u32, keep: u32, value: vec4f) { ${output}[at / 4u] = value; }`;
-  const rest = [1, 2, 3].map((j) => `  if (keep > ${j}u) { ${output}[at + ${j}u] = value.${AXES[j]}; }`);
-  return [`fn store(at: u32, keep: u32, value: vec4f) {`, `  ${output}[at] = value.x;`, ...rest, "}"].join("\n");
-}
-
-/** `main` around `body`, one invocation for each of `p.count`, its number in `index`. */
-export const attentionMain = (body: string): string => /* wgsl */ `
-@compute @workgroup_size(${WORKGROUP})
+/** `main` around `body`: `group` is the number of the workgroup, its `lane` owns row `row` of `block`. */
+export const attentionMain = ({ lanes, share }: AttentionShape, body: string): string => /* wgsl */ `
+@compute @workgroup_size(${lanes})
 fn main(
-  @builtin(workgroup_id) group: vec3u,
+  @builtin(workgroup_id) id: vec3u,
   @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) lane: u32,
+  @builtin(${share ? "subgroup_invocation_id" : "local_invocation_index"}) lane: u32,
 ) {
-  let index = (${GROUP_NUMBER}) * ${WORKGROUP}u + lane;
-  if (index >= p.count) { return; }
+  let group = ${GROUP_NUMBER.replaceAll("group.", "id.")};
+  if (group >= p.groups) { return; }
   let heads = p.g * p.m;
 ${body}
 }`;
 
-/** Sums over d of the products of rows: `sum0`[c] to `sum3`[c] of own row 0 to 3 with other row c. */
-export interface Products {
-  readonly sum: string;
-  readonly own: string;
-  readonly other: string;
+/**
+ * Copies the row of `name` at `at` into an array `as` of its parts. The size of the loop is no constant, so that it stays a
+ * loop: Mesa takes seconds to compile dozens of loads.
+ */
+export const loadRow = ({ parts }: AttentionShape, name: string, at: string, as: string): string => `
+  var ${as}: array<vec4f, ${parts}>;
+  for (var i = 0u; i < p.d; i += 4u) { ${as}[i / 4u] = load_${name}(${at} + i, p.d - i); }`;
+
+/** What a kernel reads of the other side. */
+export interface OtherRows {
+  /** Rows whose products with own rows are taken. */
+  readonly rows: readonly string[];
+  /** One of them that is also summed up. */
+  readonly summed: string | null;
+  /** Single floats of a row, with the WGSL that loads them at `stat`. */
+  readonly scalars?: readonly string[];
+  /** WGSL: whether the row `$j` counts at all; and its offsets in rows (may use `$stat`) and in scalars. */
+  readonly open: string;
+  readonly at: string;
+  readonly stat?: string;
+  /** WGSL: the number of rows. */
+  readonly count: string;
 }
 
-/** Computes `tiles` in one walk along d. Rows past the edge give sums that no one uses. */
-export function productTiles(tiles: readonly Products[]): string {
-  const declared = tiles.map(({ sum }) => eachRow((r) => `    var ${sum}${r} = vec4f();`));
-  const added = tiles.map(({ sum, own, other }) => {
-    const dots = (r: number): string => AXES.map((_, c) => `dot(${own}${r}, ${other}${c})`).join(", ");
-    const sums = eachRow((r) => `      ${sum}${r} += vec4f(${dots(r)});`);
-    return [loadTile(own, "own"), loadTile(other, "other"), sums].join("\n");
+/**
+ * Walks the rows from `from` (a multiple of `lanes`, or the same for all of them) to `to`. In `body`, `j0 + r` is the number of
+ * the tile's row r, `part(name, i, r)` part i of it, `scalar(name, r)` one of its floats, and its `flags` are 1 where it is open,
+ * plus (with `share`) 2 where the summed row has something that is not finite.
+ */
+export function walkTiles(shape: AttentionShape, other: OtherRows, [from, to]: readonly [string, string], body: string): string {
+  const { tile, lanes, share } = shape;
+  if (!share) {
+    const loads = eachRow(shape, (r) => loadOther(shape, other, `_${r}_`, `j0 + ${r}u`));
+    return `  for (var j0 = ${from}; j0 < ${to}; j0 += ${tile}u) {\n${loads}\n${body}\n  }`;
+  }
+  const clean = (i: number): string => `    let odd${i} = isOdd4(other_${other.summed}[${i}]); flags_ |= select(0u, 2u, any(odd${i}));
+    let finite${i} = select(other_${other.summed}[${i}], vec4f(), odd${i});`;
+  return `  for (var start = ${from}; start < ${to}; start += ${lanes}u) {
+${loadOther(shape, other, "_", "start + lane")}
+${other.summed ? eachPart(shape, clean) : ""}
+    for (var j0 = start; j0 < min(start + ${lanes}u, ${to}); j0 += ${tile}u) {
+${body}
+    }
+  }`;
+}
+
+function loadOther(shape: AttentionShape, { rows, scalars = [], open, at, stat, count }: OtherRows, suffix: string, j: string): string {
+  const own = (code: string): string => code.replaceAll("$j", `within${suffix}`).replaceAll("$stat", `stat${suffix}`);
+  return `
+    let j${suffix} = ${j};
+    let within${suffix} = min(j${suffix}, ${count} - 1u);
+    ${stat ? `let stat${suffix} = ${own(stat)};` : ""}
+    let at${suffix} = ${own(at)};
+    var flags${suffix} = select(0u, 1u, j${suffix} < ${count} && ${own(open)});
+${scalars.map((name) => `    let ${name}${suffix} = ${name}[stat${suffix}];`).join("\n")}
+${rows.map((name) => loadRow(shape, name, `at${suffix}`, `other${suffix}${name}`)).join("\n")}`;
+}
+
+// A constant lane where the tile has a row for each of them.
+const fromLane = ({ lanes, tile }: AttentionShape, value: string, r: number): string =>
+  tile === lanes ? `subgroupBroadcast(${value}, ${r}u)` : `subgroupShuffle(${value}, j0 - start + ${r}u)`;
+
+/** WGSL: part `i` of row `r` of a tile. */
+export const part = (shape: AttentionShape, name: string, i: number, r: number): string =>
+  shape.share ? fromLane(shape, `other_${name}[${i}]`, r) : `other_${r}_${name}[${i}]`;
+
+/** WGSL: a float of row `r` of a tile. */
+export const scalar = (shape: AttentionShape, name: string, r: number): string =>
+  shape.share ? fromLane(shape, `${name}_`, r) : `${name}_${r}_`;
+
+/** `sum0`, `sum1`, …: the products of own row `own` with the rows of the tile. */
+export const products = (shape: AttentionShape, sum: string, own: string, other: string): string =>
+  eachRow(shape, (r) => {
+    const dots = Array.from({ length: shape.parts }, (_, i) => `dot(own_${own}[${i}], ${part(shape, other, i, r)})`);
+    return `    var ${sum}${r} = ${dots.join(" + ")};`;
   });
-  return [...declared, ALONG_D, ...added, "    }"].join("\n");
-}
 
-/** `output[own row] = output[own row] · keep0..3 + Σ_c w[c] · values[other row c]`, where `ok[c]`. */
-export function accumulateTile(output: string, values: string, fade: string | null): string {
-  const sum = (r: number): string => `weigh(w${r}, ok${r}, ${AXES.map((_, c) => `${values}${c}`).join(", ")})`;
-  const before = (r: number): string => `load_${output}(at, p.d - i)${fade ? ` * ${fade}${r}` : ""}`;
-  const add = updateRows((r) => `${before(r)} + ${sum(r)}`);
-  return [ALONG_D, loadTile(values, "other"), add, "    }"].join("\n");
-}
+/** `ok0`, `ok1`, …: whether row r of the tile is open and `seen`. */
+export const openRows = (shape: AttentionShape, seen: (r: number) => string): string =>
+  eachRow(shape, (r) => `    let ok${r} = (${scalar(shape, "flags", r)} & 1u) != 0u && ${seen(r)};`);
 
-/** Sets the own rows of the output to zero. */
-export const clearRows = (): string =>
-  [ALONG_D, updateRows(() => "vec4f()"), "    }"].join("\n");
+/** Declares the sum of an own row, which `accumulate` adds to and `summed` reads. */
+export const clearSum = (shape: AttentionShape, output: string): string => /* wgsl */ `
+${eachPart(shape, (i) => `  var ${output}${i} = vec4f();`)}
+${shape.share ? `  var odd_${output}: array<vec4f, ${shape.parts}>;` : ""}`;
 
-/** Stores `value(row)` at step `i` of each own row that exists; `at` is where. */
-export const updateRows = (value: (row: number) => string): string =>
-  eachRow(
-    (r) => `      if (${r}u < rows) {
-        let at = own + ${r}u * ownStride + i;
-        store(at, p.d - i, ${value(r)});
-      }`,
-  );
-
-/** A walk along d in steps of four, closed by the caller. */
-export const ALONG_D = "    for (var i = 0u; i < p.d; i += 4u) {";
-
-const loadTile = (name: string, side: "own" | "other"): string =>
-  eachRow((r) => `      let ${name}${r} = load_${name}(${side} + ${r}u * ${side}Stride + i, p.d - i);`);
+/** WGSL: part `i` of a sum. */
+export const summed = (shape: AttentionShape, output: string, i: number): string =>
+  shape.share ? `(${output}${i} + odd_${output}[${i}])` : `${output}${i}`;
 
 /**
- * Sets `own` (a tile of queries), `rows`, `otherStart` (key 0) and `keys0` to `keys3`, the keys that a row
- * may see.
+ * `output += Σ_r w[r] · values[r]` over the rows that are ok. What is not ok may be NaN, which a product with zero would let
+ * through: with `share` the elements that are not finite go a slow way of their own, else a select keeps out each row.
  */
-export const OWN_QUERIES = /* wgsl */ `
-  let head = index % heads;
-  let t0 = index / heads % p.blocks * ${TILE}u;
-  let batch = index / heads / p.blocks;
-  let rows = min(${TILE}u, p.t - t0);
-  let ownStride = heads * p.d;
-  let own = ((batch * p.t + t0) * heads + head) * p.d;
-  let otherStride = p.g * p.d;
-  let otherStart = (batch * p.s * p.g + head / p.m) * p.d;
-${eachRow((r) => `  let keys${r} = u32(clamp(i32(t0 + ${r + 1}u + p.s) - i32(p.t), 0, i32(p.s)));`)}`;
+export function accumulate(shape: AttentionShape, output: string, values: string): string {
+  const sum = (row: (r: number) => string): string => Array.from({ length: shape.tile }, (_, r) => row(r)).join(" + ");
+  if (!shape.share) {
+    const row = (i: number) => sum((r) => `select(vec4f(), w${r} * ${part(shape, values, i, r)}, ok${r})`);
+    return eachPart(shape, (i) => `    ${output}${i} += ${row(i)};`);
+  }
+  return /* wgsl */ `${eachPart(shape, (i) => `    ${output}${i} += ${sum((r) => `w${r} * ${fromLane(shape, `finite${i}`, r)}`)};`)}
+    if (subgroupAny(flags_ > 1u)) {
+      for (var i = 0u; i < p.d; i += 4u) {
+        let all = other_${values}[i / 4u];
+        let odd = select(vec4f(), all, isOdd4(all));
+        odd_${output}[i / 4u] += ${sum((r) => `select(vec4f(), w${r} * ${fromLane(shape, "odd", r)}, ok${r})`)};
+      }
+    }`;
+}
 
-/**
- * Inside a loop over `j0`: `other`, and `ok0` to `ok3`: which of the keys j0 .. j0 + 3 each row attends to.
- */
-export const OPEN_KEYS = /* wgsl */ `
-    let other = otherStart + j0 * otherStride;
-    let j = vec4u(j0) + vec4u(0u, 1u, 2u, 3u);
-    let at = batch * p.s + j0;
-    let open = vec4i(mask[at], mask[at + 1u], mask[at + 2u], mask[at + 3u]) != vec4i();
-${eachRow((r) => `    let ok${r} = open & (j < vec4u(keys${r}));`)}`;
+/** Stores `value(i)`, part i of the own row, at `own`, where the row exists. */
+export function storeRow(shape: AttentionShape, output: string, value: (part: number) => string): string {
+  const store = (i: number): string => {
+    if (shape.aligned) return `    ${output}[own / 4u + ${i}u] = ${value(i)};`;
+    const element = (k: number): string => `if (${4 * i + k}u < p.d) { ${output}[own + ${4 * i + k}u] = value${i}[${k}]; }`;
+    return `    let value${i} = ${value(i)};\n    ${repeat(4, element)}`;
+  };
+  return `  if (exists) {\n${eachPart(shape, store)}\n  }`;
+}
+
+/** For a lane that owns a query: `row`, `own` and `stat` (its offsets), `keys` (how many it may see) and `most` (any lane). */
+export const ownQuery = ({ lanes }: AttentionShape): string => /* wgsl */ `
+  let head = group % heads;
+  let first = group / heads % p.blocks * ${lanes}u;
+  let batch = group / heads / p.blocks;
+  let exists = first + lane < p.t;
+  let row = min(first + lane, p.t - 1u);
+  let stat = (batch * p.t + row) * heads + head;
+  let own = stat * p.d;
+  let keys = u32(clamp(i32(row + 1u + p.s) - i32(p.t), 0, i32(p.s)));
+  let most = u32(clamp(i32(min(first + ${lanes}u, p.t) + p.s) - i32(p.t), 0, i32(p.s)));`;
+
+/** The keys and values that an own query walks. */
+export const keyRows = (rows: readonly string[], summed: string | null): OtherRows => ({
+  rows,
+  summed,
+  open: "mask[batch * p.s + $j] != 0",
+  at: "((batch * p.s + $j) * p.g + head / p.m) * p.d",
+  count: "p.s",
+});

@@ -1,7 +1,7 @@
-import type { KernelPlan, KernelSource } from "../tensor/op-spec.ts";
+import type { KernelPlan, KernelProfile, KernelSource } from "../tensor/op-spec.ts";
 import { deltaKernel, dkKernel, dqKernel, dvKernel } from "./attention-kernel-backward.ts";
 import { forwardKernel, lseKernel } from "./attention-kernel-forward.ts";
-import { TILE, WORKGROUP } from "./attention-kernel-wgsl.ts";
+import type { AttentionShape } from "./attention-kernel-wgsl.ts";
 import { foldGrid } from "./fold-grid.ts";
 
 /** Sizes of causal grouped-query attention; any of them may be 0. */
@@ -24,13 +24,16 @@ export interface AttentionDims {
 export type AttentionStep = "forward" | "lse" | "delta" | "dq" | "dk" | "dv";
 
 const KERNELS = {
-  forward: { build: forwardKernel, inputs: 4, tiles: "queries" },
-  lse: { build: lseKernel, inputs: 3, tiles: "queries" },
-  delta: { build: deltaKernel, inputs: 2, tiles: "rows" },
-  dq: { build: dqKernel, inputs: 7, tiles: "queries" },
-  dk: { build: dkKernel, inputs: 7, tiles: "keys" },
-  dv: { build: dvKernel, inputs: 7, tiles: "keys" },
+  forward: { build: forwardKernel, inputs: 4, own: "queries" },
+  lse: { build: lseKernel, inputs: 3, own: "queries" },
+  delta: { build: deltaKernel, inputs: 2, own: "queries" },
+  dq: { build: dqKernel, inputs: 7, own: "queries" },
+  dk: { build: dkKernel, inputs: 7, own: "keys" },
+  dv: { build: dvKernel, inputs: 7, own: "keys" },
 } as const;
+
+/** The largest head whose row a lane holds in registers. */
+const LARGEST_HEAD = 128;
 
 /**
  * Plans one step of causal grouped-query attention, f32, token-major: q, y, dy [b, t, h, d];
@@ -44,26 +47,48 @@ const KERNELS = {
  * - dq, dk, dv: q, k, v, mask, lse, delta, dy and the gradient (dv reads neither v nor delta)
  *
  * NaN or infinity among what a row attends to shows in that row: a score that is not finite makes it NaN.
+ * Null for heads of more than 128 elements.
  */
-export function attentionPlan(which: AttentionStep, dims: AttentionDims, scale: number): KernelPlan {
+export function attentionPlan(
+  profile: KernelProfile,
+  which: AttentionStep,
+  dims: AttentionDims,
+  scale: number,
+): KernelPlan | null {
   const { b, t, s, g, m, d } = dims;
-  const { tiles } = KERNELS[which];
-  const blocks = Math.ceil((tiles === "keys" ? s : t) / TILE);
-  const count = { queries: b * blocks * g * m, keys: b * blocks * g, rows: b * t * g * m }[tiles];
-  const params = Uint32Array.of(t, s, g, m, d, blocks, count, 0, 0);
+  if (d === 0 || d > LARGEST_HEAD) return null;
+  const shape = shapeFor(profile, d);
+  const ownKeys = KERNELS[which].own === "keys";
+  const blocks = Math.ceil((ownKeys ? s : t) / shape.lanes);
+  const groups = b * blocks * g * (ownKeys ? 1 : m);
+  const params = Uint32Array.of(t, s, g, m, d, blocks, groups, 0, 0);
   new Float32Array(params.buffer).set([scale, Number.NaN], 7);
-  return { kernel: kernelOf(which, d % 4 === 0), grid: foldGrid(Math.ceil(count / WORKGROUP)), params };
+  return { kernel: kernelOf(which, shape), grid: foldGrid(groups), params };
 }
+
+function shapeFor({ isSoftware, subgroups, subgroupSize }: KernelProfile, d: number): AttentionShape {
+  const head = { parts: Math.ceil(d / 4), aligned: d % 4 === 0 };
+  const lanes = isSoftware && subgroups ? subgroupSize : null;
+  if (lanes === 4 || lanes === 8 || lanes === 16) return { ...head, lanes, tile: Math.min(lanes, tileFor(head.parts)), share: true };
+  return { ...head, lanes: 32, tile: 4, share: false };
+}
+
+// What is unrolled, parts x tile, is what the driver has to compile.
+const tileFor = (parts: number): number => 2 ** Math.max(0, Math.floor(Math.log2(16 / parts)));
 
 const built = new Map<string, KernelSource>();
 
-function kernelOf(which: AttentionStep, aligned: boolean): KernelSource {
-  const label = `attention ${which}${aligned ? "" : " ragged"}`;
+function kernelOf(which: AttentionStep, shape: AttentionShape): KernelSource {
+  const label = [
+    `attention ${which} ${4 * shape.parts}`,
+    ...(shape.aligned ? [] : ["ragged"]),
+    ...(shape.share ? [`subgroup ${shape.lanes}`] : []),
+  ].join(" ");
   const known = built.get(label);
   if (known) return known;
   const { build, inputs } = KERNELS[which];
   const bindings = [...Array.from({ length: inputs }, () => "read" as const), "read_write" as const];
-  const kernel = { label, code: build(aligned), bindings };
+  const kernel = { label, code: build(shape), bindings };
   built.set(label, kernel);
   return kernel;
 }

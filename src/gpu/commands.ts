@@ -7,6 +7,8 @@ export interface DispatchCommand {
   readonly buffers: GPUBindGroup;
   readonly params: GPUBindGroup;
   readonly grid: readonly [number, number, number];
+  /** Bytes of the bound buffers, for traces. */
+  readonly bytes: number;
 }
 
 /** A recorded copy between buffers; offsets and bytes are multiples of 4. */
@@ -30,14 +32,25 @@ export interface ClearCommand {
 /** What a command stream records. */
 export type Command = DispatchCommand | CopyCommand | ClearCommand;
 
-/** Encodes `commands` in order: one compute pass, broken only by copies and clears. */
-export function encode(device: GPUDevice, commands: readonly Command[]): GPUCommandBuffer {
+/** Gives each dispatch a pass of its own, and times it. */
+export interface PassTimer {
+  /** Of the next pass. */
+  pass(): GPUComputePassDescriptor;
+  /** After the last pass. */
+  finish(encoder: GPUCommandEncoder): void;
+}
+
+/** Encodes `commands` in order: one compute pass, broken only by copies and clears, or a pass each for a `timer`. */
+export function encode(device: GPUDevice, commands: readonly Command[], timer: PassTimer | null = null): GPUCommandBuffer {
   const encoder = device.createCommandEncoder();
   let pass: PassState | null = null;
   for (const command of commands) {
     if (command.kind === "dispatch") {
-      pass ??= new PassState(encoder);
+      pass ??= new PassState(encoder, timer?.pass());
       pass.dispatch(command);
+      if (!timer) continue;
+      pass.pass.end();
+      pass = null;
       continue;
     }
     pass?.pass.end();
@@ -49,6 +62,7 @@ export function encode(device: GPUDevice, commands: readonly Command[]): GPUComm
     }
   }
   pass?.pass.end();
+  timer?.finish(encoder);
   return encoder.finish();
 }
 
@@ -57,8 +71,8 @@ class PassState {
   #kernel: CompiledKernel | null = null;
   #buffers: GPUBindGroup | null = null;
 
-  constructor(encoder: GPUCommandEncoder) {
-    this.pass = encoder.beginComputePass();
+  constructor(encoder: GPUCommandEncoder, descriptor: GPUComputePassDescriptor | undefined) {
+    this.pass = encoder.beginComputePass(descriptor);
   }
 
   dispatch({ kernel, buffers, params, grid }: DispatchCommand): void {

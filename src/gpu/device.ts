@@ -1,12 +1,13 @@
 import { DeviceError } from "../tensor/errors.ts";
 import { BufferPool } from "./buffer-pool.ts";
 import { Collector } from "./collector.ts";
-import { env } from "./env.ts";
+import { env, isOn } from "./env.ts";
 import { GpuDeviceLostError } from "./errors.ts";
 import { DeviceHealth } from "./health.ts";
 import { Ledger } from "./ledger.ts";
 import { type AdapterSummary, deviceDescriptor, type GpuProfile, profileOf, summarise } from "./profile.ts";
 import { CommandStream } from "./stream.ts";
+import { EXACT_TIMES } from "./trace.ts";
 import { Waiter } from "./wait.ts";
 
 /** How to open the GPU. */
@@ -83,7 +84,7 @@ let lastOpening: Promise<unknown> = Promise.resolve();
  * Opens the GPU: the same one again while it is healthy, else a new adapter and device. Throws `DeviceError`,
  * saying why, when there is no adapter or only a software one that was not allowed.
  * POLARGRAD_GPU_FEATURES=minimal asks for no optional feature and WebGPU's default limits;
- * POLARGRAD_VULKAN_DIR names a directory with a Vulkan loader and driver to use.
+ * POLARGRAD_TRACE=1 prints each dispatch with its time on stderr; POLARGRAD_VULKAN_DIR names a directory with a Vulkan loader and driver to use.
  */
 export function openGpu(options: OpenGpuOptions = {}): Promise<Gpu> {
   const opening = lastOpening.then(() => reuseOrOpen(options));
@@ -145,7 +146,7 @@ async function loadWebGpu(): Promise<GPU> {
   try {
     const { create } = await import("webgpu");
     // Dawn aborts the process when this object is garbage collected: it lives as long as the process.
-    host[PIN] ??= create([]);
+    host[PIN] ??= create(isOn("POLARGRAD_TRACE") ? [EXACT_TIMES] : []);
     return host[PIN];
   } catch (cause) {
     throw new DeviceError(`WebGPU is not available: npm's webgpu did not load here (${reason(cause)}).`, {

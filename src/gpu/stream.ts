@@ -3,10 +3,12 @@ import { BindGroupCache } from "./bind-groups.ts";
 import type { GpuBuffer } from "./buffer.ts";
 import { type Command, encode } from "./commands.ts";
 import { USAGE } from "./constants.ts";
+import { isOn } from "./env.ts";
 import { GpuLimitError } from "./errors.ts";
 import type { DeviceHealth } from "./health.ts";
 import { type CompiledKernel, KernelCache, type KernelSource } from "./kernel.ts";
 import { StagingPool } from "./staging.ts";
+import { Tracer } from "./trace.ts";
 import { UniformRing } from "./uniform-ring.ts";
 import type { Waiter } from "./wait.ts";
 
@@ -52,6 +54,7 @@ export class CommandStream {
   readonly #commands: Command[] = [];
   readonly #recorded = new Set<number>();
   readonly #marker: GPUBuffer;
+  readonly #tracer: Tracer | null;
   #dispatches = 0;
   #submits = 0;
 
@@ -62,6 +65,7 @@ export class CommandStream {
     this.#kernels = new KernelCache(device, health, this.#uniforms.layout);
     this.#groups = new BindGroupCache(device);
     this.#staging = new StagingPool(device, health, waiter);
+    this.#tracer = isOn("POLARGRAD_TRACE") ? new Tracer(device) : null;
     this.#marker = device.createBuffer({ label: "marker", size: 4, usage: USAGE.copySource });
   }
 
@@ -82,7 +86,8 @@ export class CommandStream {
     const compiled = this.#kernels.get(kernel);
     const group = this.#groups.get(compiled.layout, kernel.label, kernel.bindings, buffers);
     const slot = this.#uniforms.push(params, kernel.label);
-    this.#commands.push({ kind: "dispatch", kernel: compiled, buffers: group, params: slot, grid });
+    const bytes = this.#tracer ? buffers.reduce((sum, buffer) => sum + buffer.bytes, 0) : 0;
+    this.#commands.push({ kind: "dispatch", kernel: compiled, buffers: group, params: slot, grid, bytes });
     for (const buffer of buffers) this.#recorded.add(buffer.id);
     this.#dispatches++;
     if (this.#uniforms.full) this.flush();
@@ -143,7 +148,9 @@ export class CommandStream {
       () => labels(commands),
       () => {
         this.#uniforms.upload();
-        this.#device.queue.submit([encode(this.#device, commands)]);
+        const traced = this.#tracer?.encode(commands);
+        this.#device.queue.submit([traced?.buffer ?? encode(this.#device, commands)]);
+        traced?.report();
       },
     );
   }

@@ -37,8 +37,8 @@ export const attentionLse = defineOp(
     lse[i] = 0.0;
     if (attends) { lse[i] = top + log(total); }`,
     fast: {
-      wgsl: (_profile, { b, t, c, g, m, d }, { scale }) =>
-        attentionPlan("lse", { b, t, s: c + t, g, m, d }, scaleOf(scale, d)),
+      wgsl: (profile, { b, t, c, g, m, d }, { scale }) =>
+        attentionPlan(profile, "lse", { b, t, s: c + t, g, m, d }, scaleOf(scale, d)),
     },
     decompose: (inputs, values) => lseInParts(inputs, values),
     ulps: 256,
@@ -54,7 +54,7 @@ export const attentionDelta = defineOp("attentionDelta", "dy[b, t, h, d], y[b, t
     var total = 0.0;
     for (var e = i * dims.d; e < (i + 1u) * dims.d; e++) { total += dy[e] * y[e]; }
     delta[i] = total;`,
-  fast: { wgsl: (_profile, { b, t, h, d }) => attentionPlan("delta", { b, t, s: t, g: h, m: 1, d }, 1) },
+  fast: { wgsl: (profile, { b, t, h, d }) => attentionPlan(profile, "delta", { b, t, s: t, g: h, m: 1, d }, 1) },
   vjp: ({ dy, y }, g) => ({
     dy: (): Tensor => mul(y, reshape(g, { shape: [...g.shape, 1] })),
     y: () => mul(dy, reshape(g, { shape: [...g.shape, 1] })),
@@ -97,8 +97,8 @@ export const attentionDq = defineOp("attentionDq", `${BACKWARD} -> dq[b, t, g*m,
     }
     dq[i] = total * scale_of();`,
   fast: {
-    wgsl: (_profile, { b, t, c, g, m, d }, { scale }) =>
-      attentionPlan("dq", { b, t, s: c + t, g, m, d }, scaleOf(scale, d)),
+    wgsl: (profile, { b, t, c, g, m, d }, { scale }) =>
+      attentionPlan(profile, "dq", { b, t, s: c + t, g, m, d }, scaleOf(scale, d)),
   },
   decompose: (inputs, values) => dqInParts(inputs, values),
   ulps,
@@ -130,8 +130,8 @@ export const attentionDk = defineOp("attentionDk", `${BACKWARD} -> dk[b, c+t, g,
   wgsl: `${overQueries("total += w * (pulled(row, key) - delta[row]) * q[row * dims.d + e];")}
     dk[i] = total * scale_of();`,
   fast: {
-    wgsl: (_profile, { b, t, c, g, m, d }, { scale }) =>
-      attentionPlan("dk", { b, t, s: c + t, g, m, d }, scaleOf(scale, d)),
+    wgsl: (profile, { b, t, c, g, m, d }, { scale }) =>
+      attentionPlan(profile, "dk", { b, t, s: c + t, g, m, d }, scaleOf(scale, d)),
   },
   decompose: (inputs, values) => dkInParts(inputs, values),
   ulps,
@@ -156,8 +156,8 @@ export const attentionDv = defineOp("attentionDv", `${BACKWARD} -> dv[b, c+t, g,
   wgsl: `${overQueries("total += w * dy[row * dims.d + e];")}
     dv[i] = total;`,
   fast: {
-    wgsl: (_profile, { b, t, c, g, m, d }, { scale }) =>
-      attentionPlan("dv", { b, t, s: c + t, g, m, d }, scaleOf(scale, d)),
+    wgsl: (profile, { b, t, c, g, m, d }, { scale }) =>
+      attentionPlan(profile, "dv", { b, t, s: c + t, g, m, d }, scaleOf(scale, d)),
   },
   decompose: (inputs, values) => dvInParts(inputs, values),
   ulps,

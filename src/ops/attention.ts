@@ -58,8 +58,8 @@ export const attention = defineOp(
     y[i] = 0.0;
     if (attends) { y[i] = value / total; }`,
     fast: {
-      wgsl: (_profile, { b, t, c, g, m, d }, { scale }) =>
-        attentionPlan("forward", { b, t, s: c + t, g, m, d }, scaleOf(scale, d)),
+      wgsl: (profile, { b, t, c, g, m, d }, { scale }) =>
+        attentionPlan(profile, "forward", { b, t, s: c + t, g, m, d }, scaleOf(scale, d)),
       simd: ({ q, k, v, mask }, y, dims, { scale }) =>
         attentionF32({ q, k, v, mask }, y, dims, scaleOf(scale, dims.d)),
     },
