@@ -46,10 +46,9 @@ export function runOnGpu(
     const format = inputs.map((input) => input.dtype).find(isStored);
     const packed = format && fast?.packed?.wgsl?.(format, profile, plan.dims, attrs, plan.params);
     for (const [i, input] of inputs.entries()) operands.push(operandOf(gpu, spec, input, i, plan.batch, Boolean(packed)));
-    const buffers = [...operands.map((operand) => operand.buffer), out.buffer];
+    const buffers = operands.map((operand) => operand.buffer);
     const tuned = packed ?? fast?.wgsl?.(profile, plan.dims, attrs, plan.params);
-    const { kernel, params, grid } = tuned ?? generated(spec, operands, plan, attrs, dtype, count);
-    gpu.stream.dispatch(kernel, buffers, params, grid);
+    dispatchPlan(gpu, tuned ?? generated(spec, operands, plan, attrs, dtype, count), buffers, out.buffer);
   } catch (error) {
     out.release();
     throw error;
@@ -57,6 +56,22 @@ export function runOnGpu(
     for (const operand of operands) operand.temporary?.release();
   }
   return out;
+}
+
+/** Record the dispatches of a plan from `inputs` to `output`. */
+export function dispatchPlan(gpu: Gpu, { kernel, params, grid, first, zeroed }: KernelPlan, inputs: readonly GpuBuffer[], output: GpuBuffer): void {
+  if (zeroed) gpu.stream.clear(output);
+  if (!first) {
+    gpu.stream.dispatch(kernel, [...inputs, output], params, grid);
+    return;
+  }
+  const scratch = gpu.pool.acquire(4 * first.floats, `scratch of ${kernel.label}`);
+  try {
+    gpu.stream.dispatch(first.kernel, [...inputs, scratch], first.params, first.grid);
+    gpu.stream.dispatch(kernel, [scratch, output], params, grid);
+  } finally {
+    gpu.pool.release(scratch);
+  }
 }
 
 function generated(

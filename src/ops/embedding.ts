@@ -1,3 +1,4 @@
+import { scatterPlan } from "../gpu/scatter-kernel.ts";
 import type { TypedArray } from "../tensor/dtype.ts";
 import { ArgumentError } from "../tensor/errors.ts";
 import type { Dims, Range } from "../tensor/op-spec.ts";
@@ -72,6 +73,7 @@ export const scatterAdd = defineOp("scatterAdd", "ids[t]:i32, x[t, d] -> y[...]"
       if (ids[row] == id) { total += x[row * dims.d + i % dims.d]; }
     }
     y[i] = total;`,
+  fast: { wgsl: (profile, { t, d }, { rows: count }) => scatterPlan(profile, t, d, count) },
   vjp: ({ ids }, dy) => ({ x: (): Tensor => embedding(ids, dy) }),
   domain: { ids: (_dims: Dims, attrs: { readonly rows: number }): Range => [0, attrs.rows - 1] },
   draw(draw) {

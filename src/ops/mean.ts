@@ -11,6 +11,7 @@ import {
   reductionAttrs,
   reductionHelpers,
   reductionParams,
+  sumOverAxes,
   totalOf,
 } from "./reduce.ts";
 
@@ -30,6 +31,10 @@ export const mean = defineOp("mean", "x[...] -> y[...]", {
   },
   helpers: reductionHelpers,
   wgsl: `${totalOf("value")} y[i] = total / f32(dims.reduced);`,
+  fast: {
+    wgsl: (profile, _dims, _attrs, params) =>
+      sumOverAxes(profile, { label: "mean", term: "value", finish: "total / f32(p.reduced)" }, params),
+  },
   vjp: ({ x }, dy, attrs) => ({
     x: (): Tensor => expand(keepReduced(mul(dy, dy.size / x.size), x.shape, attrs), { shape: x.shape }),
   }),

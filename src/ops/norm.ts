@@ -14,6 +14,7 @@ import {
   reductionAttrs,
   reductionHelpers,
   reductionParams,
+  sumOverAxes,
   totalOf,
 } from "./reduce.ts";
 
@@ -35,6 +36,10 @@ export const norm = defineOp("norm", "x[...]:float|stored -> y[...]", {
   },
   helpers: reductionHelpers,
   wgsl: `${totalOf("value * value")} y[i] = sqrt(total);`,
+  fast: {
+    wgsl: (profile, _dims, _attrs, params) =>
+      sumOverAxes(profile, { label: "norm", term: "value * value", finish: "sqrt(total)" }, params),
+  },
   vjp: ({ x }, dy, attrs, y) => ({
     x: (): Tensor => {
       // A zero vector divided by 1 stays 0, where 0 / 0 would be NaN.

@@ -1,4 +1,5 @@
-import type { Draw, DrawnCall, Params } from "../tensor/op-spec.ts";
+import { type SumTerms, sumPlan } from "../gpu/sum-kernel.ts";
+import type { Draw, DrawnCall, KernelPlan, KernelProfile, Params } from "../tensor/op-spec.ts";
 import { resolveAxis, type Shape, sizeOf, stridesOf } from "../tensor/shape.ts";
 import { stridedOffset } from "../tensor/strided.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -95,6 +96,22 @@ export const totalOf = (term: string): string => /* wgsl */ `
       }
       total += part;
     }`;
+
+/** Sums of fewer terms than this are left to the readable kernel. */
+const FEW = 16;
+
+/**
+ * A plan for a sum over axes that are one run in memory; null for other axes, and where there is little to sum.
+ */
+export function sumOverAxes(profile: KernelProfile, terms: SumTerms, params: ReductionParams): KernelPlan | null {
+  const { reduced, reducedSizes, reducedStrides, keptSizes, keptStrides } = params;
+  const axes = reducedSizes.map((size, k) => ({ size, stride: reducedStrides[k] })).filter(({ size }) => size !== 1);
+  const isRun = axes.every(({ stride }, k) => k === axes.length - 1 || stride === axes[k + 1].stride * axes[k + 1].size);
+  if (!isRun || reduced < FEW) return null;
+  const inner = axes[axes.length - 1].stride;
+  const outer = sizeOf(keptSizes.filter((_, k) => keptStrides[k] >= inner * reduced));
+  return sumPlan(profile, terms, { outer, reduced, inner });
+}
 
 /** Random shapes and axes for the laws. `minSize` 1 for reductions without a value for nothing (max). */
 export function drawReduction(draw: Draw, minSize = 0): DrawnCall {

@@ -3,6 +3,7 @@ import { add } from "./add.ts";
 import { defineOp } from "./define-op.ts";
 import { mean } from "./mean.ts";
 import { mul } from "./mul.ts";
+import { weightPlan } from "./rms-norm-weight.ts";
 import { type RowKernel, rowPlan } from "./row-kernel.ts";
 import { rsqrt } from "./rsqrt.ts";
 import { square } from "./square.ts";
@@ -96,7 +97,7 @@ const BACKWARD: RowKernel = {
   result: "r * (dy[at] * weight[j] - x[at] * pull)",
 };
 
-/** Cotangent of `rmsNorm`'s weight: `Σ dy · x̂` over the rows. On webgpu it runs as its smaller ops. */
+/** Cotangent of `rmsNorm`'s weight: `Σ dy · x̂` over the rows. */
 export const rmsNormDweight = defineOp("rmsNormDweight", "x[*, d], dy[*, d] -> dweight[d]", {
   attrs: { eps },
   reference({ x, dy }, dweight, { n, d }, attrs) {
@@ -109,5 +110,15 @@ export const rmsNormDweight = defineOp("rmsNormDweight", "x[*, d], dy[*, d] -> d
     }
     dweight.set(total);
   },
+  wgsl: /* wgsl */ `
+    var total = 0.0;
+    for (var row = 0u; row < dims.n; row++) {
+      var squares = 0.0;
+      for (var j = row * dims.d; j < (row + 1u) * dims.d; j++) { squares += x[j] * x[j]; }
+      let r = inverseSqrt(squares / f32(dims.d) + dims.eps);
+      total += dy[row * dims.d + i] * x[row * dims.d + i] * r;
+    }
+    dweight[i] = total;`,
+  fast: { wgsl: (profile, { n, d }, attrs) => weightPlan(profile, n, d, attrs.eps) },
   decompose: ({ x, dy }, attrs) => sumTo(mul(dy, mul(x, inverse(x, attrs))), [x.shape[x.rank - 1]]),
 });

@@ -2,7 +2,7 @@ import { broadcastShapes, broadcastStrides, isShape, sameShape, type Shape } fro
 import { stridedOffset } from "../tensor/strided.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { defineOp } from "./define-op.ts";
-import { drawReduction, reducedShape, reductionAttrs, reductionHelpers, reductionParams, totalOf } from "./reduce.ts";
+import { drawReduction, reducedShape, reductionAttrs, reductionHelpers, reductionParams, sumOverAxes, totalOf } from "./reduce.ts";
 import { reshape } from "./reshape.ts";
 
 /** Sum over `axes` (all by default); the sum of nothing is 0. */
@@ -21,6 +21,10 @@ export const sum = defineOp("sum", "x[...] -> y[...]", {
   },
   helpers: reductionHelpers,
   wgsl: `${totalOf("value")} y[i] = total;`,
+  fast: {
+    wgsl: (profile, _dims, _attrs, params) =>
+      sumOverAxes(profile, { label: "sum", term: "value", finish: "total" }, params),
+  },
   vjp: ({ x }, dy, attrs) => ({
     x: (): Tensor => expand(reshape(dy, { shape: reducedShape(x.shape, { ...attrs, keepDims: true }, outOfRange) }), { shape: x.shape }),
   }),

@@ -34,10 +34,18 @@ export interface KernelSource {
 }
 
 /** One dispatch: inputs in signature order and the output are bound; floats in `params` are bit-cast. */
-export interface KernelPlan {
+export interface KernelDispatch {
   readonly kernel: KernelSource;
   readonly grid: readonly [number, number, number];
   readonly params: Uint32Array;
+}
+
+/** How a hand-written kernel computes an op. */
+export interface KernelPlan extends KernelDispatch {
+  /** Runs before, from the inputs into `floats` floats of scratch: the kernel then reads those in place of the inputs. */
+  readonly first?: KernelDispatch & { readonly floats: number };
+  /** The output is zero before. */
+  readonly zeroed?: true;
 }
 
 /** What a hand-written kernel may ask about the adapter. */

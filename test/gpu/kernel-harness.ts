@@ -1,5 +1,6 @@
 import type { GpuBuffer } from "../../src/gpu/buffer.ts";
 import type { Gpu } from "../../src/gpu/device.ts";
+import { dispatchPlan } from "../../src/gpu/run-kernel.ts";
 import type { KernelPlan } from "../../src/tensor/op-spec.ts";
 
 const GUARD = 16;
@@ -23,7 +24,7 @@ export async function runPlan(
 ): Promise<Float32Array> {
   const buffers = inputs.map((input, i) => upload(gpu, `input ${i}`, input));
   const output = upload(gpu, "output", new Float32Array(length).fill(Number.NaN));
-  gpu.stream.dispatch(plan.kernel, [...buffers, output], plan.params, plan.grid);
+  dispatchPlan(gpu, plan, buffers, output);
   const words = new Uint32Array(await gpu.stream.read(output));
   for (const buffer of [...buffers, output]) gpu.pool.release(buffer);
   const broken = words.subarray(length).findIndex((word) => word !== SENTINEL);
