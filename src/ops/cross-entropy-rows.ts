@@ -72,33 +72,31 @@ export const crossEntropyRows = defineOp("crossEntropyRows", "logits[*, v], labe
   domain: { labels: labelDomain },
 });
 
-const STAGES: RowKernel["stages"] = [
-  { name: "top", combine: "max", each: "logits[at]" },
+const WALKS: RowKernel["walks"] = [
+  [{ name: "top", combine: "max", each: "logits" }],
   // A NaN gets past max, not past the sum; exp might lose it.
-  { name: "total", combine: "sum", each: "select(exp(logits[at] - top), logits[at], is_nan(logits[at]))" },
+  [{ name: "total", combine: "sum", each: "select(exp(logits - top), logits, isNan(logits))" }],
 ];
 
 const LABEL = /* wgsl */ `
-  let label = labels[row];
-  let ignored = label == i32(dims.word);
-  let outside = u32(label) >= dims.d;`;
+  let ignored = labels == i32(dims.word);
+  let outside = u32(labels) >= dims.d;`;
 
 const LOSS: RowKernel = {
   label: "crossEntropyRows",
   buffers: [
-    { name: "logits", type: "f32" },
-    { name: "labels", type: "i32" },
-    { name: "loss", type: "f32" },
+    { name: "logits", per: "matrix" },
+    { name: "labels", per: "row", type: "i32" },
+    { name: "loss", per: "row" },
   ],
-  stages: STAGES,
+  walks: WALKS,
   // The index of an ignored row stays inside the row: a read past the buffer is one of somewhere in it.
   between: `${LABEL}
-  var result = top + log(total) - logits[row * dims.d + select(u32(label), 0u, outside)];
+  var result = top + log(total) - element_logits(row, select(u32(labels), 0u, outside));
   if (is_nan(total)) { result = total; }
   if (outside) { result = not_a_number(); }
   if (ignored) { result = 0.0; }`,
   result: "result",
-  perRow: true,
 };
 
 /** Cotangent of the logits: `dy · (softmax(logits) - onehot(label))`, zeros in ignored rows. */
@@ -167,17 +165,17 @@ export const crossEntropyGrad = defineOp(
 const GRAD: RowKernel = {
   label: "crossEntropyGrad",
   buffers: [
-    { name: "logits", type: "f32" },
-    { name: "labels", type: "i32" },
-    { name: "dy", type: "f32" },
-    { name: "dlogits", type: "f32" },
+    { name: "logits", per: "matrix" },
+    { name: "labels", per: "row", type: "i32" },
+    { name: "dy", per: "row" },
+    { name: "dlogits", per: "matrix" },
   ],
-  stages: STAGES,
+  walks: WALKS,
   between: `${LABEL}
-  var factor = dy[row] / total;
+  var factor = dy / total;
   if (is_nan(total)) { factor = total; }
   if (outside) { factor = not_a_number(); }`,
-  result: "select(exp(logits[at] - top) * factor - select(0.0, dy[row], j == u32(label)), 0.0, ignored)",
+  result: "select(exp(logits - top) * factor - select(F(), F(dy), j == J(u32(labels))), F(), ignored)",
 };
 
 /** How many labels are not `ignoreIndex`, as a scalar of `dtype`. */

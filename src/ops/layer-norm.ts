@@ -3,14 +3,13 @@ import { add } from "./add.ts";
 import { defineOp } from "./define-op.ts";
 import { mean } from "./mean.ts";
 import { mul } from "./mul.ts";
-import { type RowKernel, rowPlan } from "./row-kernel.ts";
+import { type RowKernel, type RowStage, rowPlan } from "./row-kernel.ts";
 import { rsqrt } from "./rsqrt.ts";
 import { square } from "./square.ts";
 import { sub } from "./sub.ts";
 import { sumTo } from "./sum.ts";
 
 const eps = [1e-5, [1e-2, 1]] as const;
-const f32 = (name: string) => ({ name, type: "f32" }) as const;
 const rowMean = (x: Tensor): Tensor => mean(x, { axes: -1, keepDims: true });
 
 /** The rows with mean 0 and variance near 1, and `1 / √(variance + eps)` as a column. */
@@ -57,17 +56,20 @@ export const layerNorm = defineOp("layerNorm", "x[*, d], weight[d], bias[d] -> y
   }),
 });
 
-const STAGES: RowKernel["stages"] = [
-  { name: "middle", combine: "sum", each: "x[at] / f32(dims.d)" },
-  { name: "squares", combine: "sum", each: "(x[at] - middle) * (x[at] - middle)" },
-];
+const MIDDLE: RowStage = { name: "middle", combine: "sum", each: "x / f32(dims.d)" };
+const SQUARES: RowStage = { name: "squares", combine: "sum", each: "(x - middle) * (x - middle)" };
 
 const FORWARD: RowKernel = {
   label: "layerNorm",
-  buffers: [f32("x"), f32("weight"), f32("bias"), f32("y")],
-  stages: STAGES,
+  buffers: [
+    { name: "x", per: "matrix" },
+    { name: "weight", per: "column" },
+    { name: "bias", per: "column" },
+    { name: "y", per: "matrix" },
+  ],
+  walks: [[MIDDLE], [SQUARES]],
   between: "let r = inverseSqrt(squares / f32(dims.d) + dims.eps);",
-  result: "(x[at] - middle) * r * weight[j] + bias[j]",
+  result: "(x - middle) * r * weight + bias",
 };
 
 /**
@@ -122,13 +124,17 @@ export const layerNormDx = defineOp("layerNormDx", "x[*, d], weight[d], dy[*, d]
 
 const BACKWARD: RowKernel = {
   label: "layerNormDx",
-  buffers: [f32("x"), f32("weight"), f32("dy"), f32("dx")],
-  stages: [
-    ...STAGES,
-    { name: "shift", combine: "sum", each: "dy[at] * weight[j] / f32(dims.d)" },
-    { name: "dot_gx", combine: "sum", each: "dy[at] * weight[j] * (x[at] - middle)" },
+  buffers: [
+    { name: "x", per: "matrix" },
+    { name: "weight", per: "column" },
+    { name: "dy", per: "matrix" },
+    { name: "dx", per: "matrix" },
+  ],
+  walks: [
+    [MIDDLE, { name: "shift", combine: "sum", each: "dy * weight / f32(dims.d)" }],
+    [SQUARES, { name: "dot_gx", combine: "sum", each: "dy * weight * (x - middle)" }],
   ],
   between: `let r = inverseSqrt(squares / f32(dims.d) + dims.eps);
   let pull = dot_gx * r * r / f32(dims.d);`,
-  result: "r * (dy[at] * weight[j] - shift - (x[at] - middle) * pull)",
+  result: "r * (dy * weight - shift - (x - middle) * pull)",
 };

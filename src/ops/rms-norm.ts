@@ -11,7 +11,6 @@ import { sub } from "./sub.ts";
 import { sumTo } from "./sum.ts";
 
 const eps = [1e-5, [1e-2, 1]] as const;
-const f32 = (name: string) => ({ name, type: "f32" }) as const;
 
 /** `1 / √(mean(x²) + eps)` of each row, as a column. */
 const inverse = (x: Tensor, attrs: { readonly eps: number }): Tensor =>
@@ -45,10 +44,14 @@ export const rmsNorm = defineOp("rmsNorm", "x[*, d], weight[d] -> y[*, d]", {
 
 const FORWARD: RowKernel = {
   label: "rmsNorm",
-  buffers: [f32("x"), f32("weight"), f32("y")],
-  stages: [{ name: "squares", combine: "sum", each: "x[at] * x[at]" }],
+  buffers: [
+    { name: "x", per: "matrix" },
+    { name: "weight", per: "column" },
+    { name: "y", per: "matrix" },
+  ],
+  walks: [[{ name: "squares", combine: "sum", each: "x * x" }]],
   between: "let r = inverseSqrt(squares / f32(dims.d) + dims.eps);",
-  result: "x[at] * r * weight[j]",
+  result: "x * r * weight",
 };
 
 /** Cotangent of `rmsNorm`'s input: `r · (g - x̂ · mean(g · x̂))` with `g = dy · weight`, `x̂ = x · r`. */
@@ -87,14 +90,21 @@ export const rmsNormDx = defineOp("rmsNormDx", "x[*, d], weight[d], dy[*, d] -> 
 
 const BACKWARD: RowKernel = {
   label: "rmsNormDx",
-  buffers: [f32("x"), f32("weight"), f32("dy"), f32("dx")],
-  stages: [
-    { name: "squares", combine: "sum", each: "x[at] * x[at]" },
-    { name: "dot_gx", combine: "sum", each: "dy[at] * weight[j] * x[at]" },
+  buffers: [
+    { name: "x", per: "matrix" },
+    { name: "weight", per: "column" },
+    { name: "dy", per: "matrix" },
+    { name: "dx", per: "matrix" },
+  ],
+  walks: [
+    [
+      { name: "squares", combine: "sum", each: "x * x" },
+      { name: "dot_gx", combine: "sum", each: "dy * weight * x" },
+    ],
   ],
   between: `let r = inverseSqrt(squares / f32(dims.d) + dims.eps);
   let pull = dot_gx * r * r / f32(dims.d);`,
-  result: "r * (dy[at] * weight[j] - x[at] * pull)",
+  result: "r * (dy * weight - x * pull)",
 };
 
 /** Cotangent of `rmsNorm`'s weight: `Σ dy · x̂` over the rows. */

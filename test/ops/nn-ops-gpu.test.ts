@@ -81,14 +81,14 @@ describe("row kernels", () => {
   const kernel: RowKernel = {
     label: "test of rows",
     buffers: [
-      { name: "x", type: "f32" },
-      { name: "y", type: "f32" },
+      { name: "x", per: "matrix" },
+      { name: "y", per: "matrix" },
     ],
-    stages: [
-      { name: "top", combine: "max", each: "x[at]" },
-      { name: "total", combine: "sum", each: "x[at] - top" },
+    walks: [
+      [{ name: "top", combine: "max", each: "x" }],
+      [{ name: "total", combine: "sum", each: "x - top" }],
     ],
-    result: "x[at] + total * dims.eps",
+    result: "x + total * dims.eps",
   };
 
   it.each([true, false])("reduce rows of any length, with subgroups: %s", async (subgroups) => {
