@@ -5,7 +5,6 @@ import {
   attentionHeader,
   attentionMain,
   clearSum,
-  eachPart,
   eachRow,
   keyRows,
   loadRow,
@@ -34,11 +33,10 @@ const INPUTS: readonly AttentionBuffer[] = [
 
 /** delta = Σ_d dy · y, a lane for each row. */
 export function deltaKernel(shape: AttentionShape): string {
-  const dots = (i: number): string => `    sum += dot(load_dy(own + ${4 * i}u, p.d - ${4 * i}u), load_y(own + ${4 * i}u, p.d - ${4 * i}u));`;
   const body = /* wgsl */ `${ownQuery(shape)}
   if (exists) {
     var sum = 0.0;
-${eachPart(shape, dots)}
+    for (var i = 0u; i < p.d; i += 4u) { sum += dot(load_dy(own + i, p.d - i), load_y(own + i, p.d - i)); }
     delta[stat] = sum;
   }`;
   return [attentionHeader([rows("dy"), rows("y"), scalars("delta")], shape), attentionMain(shape, body)].join("\n");

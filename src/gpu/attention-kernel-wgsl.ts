@@ -191,14 +191,17 @@ export function accumulate(shape: AttentionShape, output: string, values: string
     }`;
 }
 
-/** Stores `value(i)`, part i of the own row, at `own`, where the row exists. */
+/** Stores `value(i)`, part i of the own row, at `own`, where the row exists. A loop for the reason of `loadRow`. */
 export function storeRow(shape: AttentionShape, output: string, value: (part: number) => string): string {
-  const store = (i: number): string => {
-    if (shape.aligned) return `    ${output}[own / 4u + ${i}u] = ${value(i)};`;
-    const element = (k: number): string => `if (${4 * i + k}u < p.d) { ${output}[own + ${4 * i + k}u] = value${i}[${k}]; }`;
-    return `    let value${i} = ${value(i)};\n    ${repeat(4, element)}`;
-  };
-  return `  if (exists) {\n${eachPart(shape, store)}\n  }`;
+  const parts = Array.from({ length: shape.parts }, (_, i) => value(i)).join(",\n    ");
+  const ragged = [0, 1, 2, 3].map((k) => `if (i + ${k}u < p.d) { ${output}[own + i + ${k}u] = all[i / 4u][${k}]; }`).join("\n      ");
+  return `
+  var all = array<vec4f, ${shape.parts}>(${parts});
+  if (exists) {
+    for (var i = 0u; i < p.d; i += 4u) {
+      ${shape.aligned ? `${output}[(own + i) / 4u] = all[i / 4u];` : ragged}
+    }
+  }`;
 }
 
 /** For a lane that owns a query: `row`, `own` and `stat` (its offsets), `keys` (how many it may see) and `most` (any lane). */

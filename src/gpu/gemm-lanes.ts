@@ -53,7 +53,9 @@ ${unroll(4 * rows, (step) => multiply(shape, step % rows, Math.floor(step / rows
   if (column >= p.n) { return; }
   let at = (batch * p.m + row0) * p.n + column;
   let keep = p.n - column;
-${unroll(rows, (row) => `  if (row0 + ${row}u < p.m) { store(at + ${row}u * p.n, keep, c${row}); }`)}
+  // A loop, since Mesa takes long to compile each store.
+  var all = array<vec4f, ${rows}>(${Array.from({ length: rows }, (_, row) => `c${row}`).join(", ")});
+  for (var row = 0u; row < min(${rows}u, p.m - row0); row++) { store(at + row * p.n, keep, all[row]); }
 }`;
   return { source: { label, code, bindings: ["read", "read", "read_write"] }, rows, columns };
 }
