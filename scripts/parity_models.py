@@ -15,7 +15,7 @@ from transformers.utils import logging
 logging.disable_progress_bar()
 
 GOLDENS = os.path.join(os.path.dirname(__file__), "..", "test", "goldens", "parity")
-# A row of token ids: logits are those of this row.
+# A row of token ids.
 IDS = [[1, 5, 9, 30, 2, 17, 17, 4]]
 CONFIGS = {"DELORA": DeloraConfig, "LORA": LoraConfig}
 VARIANTS = {
@@ -68,6 +68,6 @@ def fill(model, adapter):
 
 
 def logits(model, **inputs):
-    """The scores of the row, [time, vocab]."""
+    """The scores of the row's last three tokens, [3, vocab]."""
     with torch.no_grad():
-        return model(input_ids=torch.tensor(IDS), **inputs).logits[0].float()
+        return model(input_ids=torch.tensor(IDS), **inputs).logits[0, -3:].float()

@@ -2,12 +2,17 @@
 QV = ["q_proj", "v_proj"]
 
 
+# What a config is when a step does not say otherwise.
+DEFAULTS = {"DELORA": {"r": 2, "delora_lambda": 3, "target_modules": QV, "task_type": "CAUSAL_LM"},
+            "LORA": {"r": 3, "lora_alpha": 6, "target_modules": QV, "task_type": "CAUSAL_LM"}}
+
+
 def delora(**fields):
-    return ["DELORA", {"r": 2, "delora_lambda": 3, "target_modules": QV, "task_type": "CAUSAL_LM", **fields}]
+    return ["DELORA", fields]
 
 
 def lora(**fields):
-    return ["LORA", {"r": 3, "lora_alpha": 6, "target_modules": QV, "task_type": "CAUSAL_LM", **fields}]
+    return ["LORA", fields]
 
 
 WRAP = ["wrap", *delora(), "default"]

@@ -4,8 +4,7 @@ usage: python scripts/record-parity.py
 
 Needs torch, transformers and peft (../shared/tools/oracle-venv.sh builds them). Writes into test/goldens/parity: the base models;
 adapters/NAME with PEFT's files; adapters.json with each one's base, its state-dict keys, its card's front matter and its
-conversions; answers.safetensors with logits (alone, merged, beside another adapter, converted) and updates; card.md, the part of
-the model card that is the same for all.
+conversions; answers.safetensors with logits (alone, merged, beside another adapter, converted) and updates.
 """
 import json
 import os
@@ -54,7 +53,7 @@ LISTED = ["delora-defaults", "delora-bias-all", "delora-saved-both", "delora-hea
 CONVERTED = ["delora-defaults", "delora-regex", "delora-patterns", "delora-saved-head", "delora-head", "delora-negative"]
 CONVERTED_FIELDS = ["r", "lora_alpha", "rank_pattern", "alpha_pattern", "target_modules", "exclude_modules", "modules_to_save",
                     "layers_to_transform", "layers_pattern", "base_model_name_or_path", "task_type", "bias"]
-answers, index, body = {}, {}, None
+answers, index = {}, {}
 
 
 def perturb(model, adapter="default"):
@@ -69,7 +68,6 @@ def perturb(model, adapter="default"):
 
 
 def record(name, base_name, kind, fields):
-    global body
     torch.manual_seed(1)
     model = get_peft_model(base(base_name), parity.CONFIGS[kind](**fields)).eval()
     row = index[name] = {"base": base_name, "type": kind, "config": fields}
@@ -78,12 +76,10 @@ def record(name, base_name, kind, fields):
     perturb(model)
     model.save_pretrained(f"adapters/{name}")
     with open(f"adapters/{name}/README.md") as card:
-        _, front, rest = card.read().split("---\n", 2)
+        row["card"] = card.read().split("---\n", 2)[1]
     os.remove(f"adapters/{name}/README.md")
     if os.path.exists(f"adapters/{name}/first"):
         os.remove(f"adapters/{name}/first/README.md")
-    assert body in (None, rest)
-    body, row["card"] = rest, front
     if name in LISTED:
         row["keys"] = [key.removeprefix("base_model.model.") for key in model.state_dict()]
     answers[f"{name}/logits"] = logits(model)
@@ -151,8 +147,6 @@ for variant in parity.VARIANTS:
 for adapter_name, case in ADAPTERS.items():
     record(adapter_name, *case)
 record_pair()
-with open("card.md", "w") as file:
-    file.write(body)
 save_file({key: value.contiguous() for key, value in answers.items()}, "answers.safetensors")
 rows = ",\n".join(f"{json.dumps(key)}: {json.dumps(value)}" for key, value in index.items())
 with open("adapters.json", "w") as file:

@@ -45,6 +45,10 @@ def short(names):
     return [key.replace("{}", "{" + ",".join(parts) + "}") for key, parts in found.items()]
 
 
+def configured(kind, fields):
+    return parity.CONFIGS[kind](**{**scenes.DEFAULTS[kind], **fields})
+
+
 class Stage:
     """The model that a scene is played on, and its directory."""
 
@@ -71,20 +75,20 @@ class Stage:
         return parity.CONFIGS[kind](**fields) and None
 
     def wrap(self, kind, fields, name):
-        config = parity.CONFIGS[kind](**fields)
+        config = configured(kind, fields)
         self.model = get_peft_model(parity.base(self.variant), config, name)
         parity.fill(self.model, name)
 
     def rewrap(self, kind, fields, name):
-        self.model = get_peft_model(self.model.base_model.model, parity.CONFIGS[kind](**fields), name)
+        self.model = get_peft_model(self.model.base_model.model, configured(kind, fields), name)
         parity.fill(self.model, name)
 
     def inject(self, kind, fields, name):
-        self.model = inject_adapter_in_model(parity.CONFIGS[kind](**fields), self.model, name)
+        self.model = inject_adapter_in_model(configured(kind, fields), self.model, name)
         parity.fill(self.model, name)
 
     def add(self, name, kind, fields):
-        self.model.add_adapter(name, parity.CONFIGS[kind](**fields))
+        self.model.add_adapter(name, configured(kind, fields))
         parity.fill(self.model, name)
 
     def set(self, names, options=None):
@@ -123,12 +127,14 @@ class Stage:
         return [round(x, 6) for x in layer.get_delta_weight(name).flatten()[:6].tolist()]
 
     def status(self):
-        return dataclasses.asdict(self.model.get_model_status())
+        status = dataclasses.asdict(self.model.get_model_status())
+        return {key: value for key, value in status.items() if key not in ("quantization_backend", "devices")}
 
     def layers(self):
         """The first and the last layer's status."""
         layers = self.model.get_layer_status()
-        return [len(layers), dataclasses.asdict(layers[0]), dataclasses.asdict(layers[-1])]
+        shown = [dataclasses.asdict(layer) for layer in (layers[0], layers[-1])]
+        return [len(layers), *({key: value for key, value in layer.items() if key != "quantization_backend"} for layer in shown)]
 
     def print(self):
         with contextlib.redirect_stdout(io.StringIO()) as out:
@@ -254,4 +260,4 @@ def play(name, variant, steps):
 goldens = os.path.abspath(parity.GOLDENS)
 rows = [play(*scene) for table in TABLES for scene in table]
 with open(f"{goldens}/scenes.json", "w") as file:
-    file.write('{\n"peft": ' + json.dumps(peft.__version__) + ',\n"scenes": [\n' + ",\n".join(rows) + "\n]\n}\n")
+    file.write('{\n"peft": ' + json.dumps(peft.__version__) + ',\n"defaults": ' + json.dumps(scenes.DEFAULTS) + ',\n"scenes": [\n' + ",\n".join(rows) + "\n]\n}\n")
