@@ -79,14 +79,17 @@ LOADING = [
     ("inject: and its names", "plain", [["inject", *delora(), "default"], ["keys"], ["forward"]]),
 ]
 CONVERTING = [
-    ("convert: refused", "plain", [WRAP, ["convert", 0], ["convert", 0.0], ["convert", 1.5], ["convert", -0.5], ["convert", 99]]),
-    ("convert: with bias", "biased", [["wrap", *delora(bias="all"), "default"], ["convert", 2]]),
-    ("convert: LoRA", "plain", [["wrap", *lora(), "default"], ["convert", 3]]),
-    ("convert: DoRA", "plain", [["wrap", *lora(use_dora=True), "default"], ["convert", 3]]),
-    ("convert: no adapter", "plain", [["convert", 2]]),
-    ("convert: a zero update", "plain", [["wrap", *delora(), "default"], ["zero", "default"], ["convert", 0.9], ["convert", 1]]),
-    ("convert: a saved module", "plain", [WITH_HEAD, ["convert", 2]]),
-    ("convert: an adapter by name", "plain", [*PAIR, ["convert", 1, "b"], ["convert", 0.5, "b"], ["convert", 1, "c"]]),
+    ("convert: refused", "plain", [WRAP, ["convert", {"rank": 0}], ["convert", {"energy": 0.0}], ["convert", {"energy": 1.5}], ["convert", {"energy": -0.5}], ["convert", {"rank": 99}]]),
+    ("convert: with bias", "biased", [["wrap", *delora(bias="all"), "default"], ["convert", {"rank": 2}]]),
+    ("convert: LoRA", "plain", [["wrap", *lora(), "default"], ["convert", {"rank": 3}]]),
+    ("convert: DoRA", "plain", [["wrap", *lora(use_dora=True), "default"], ["convert", {"rank": 3}]]),
+    ("convert: no adapter", "plain", [["convert", {"rank": 2}]]),
+    ("convert: a zero update", "plain", [["wrap", *delora(), "default"], ["zero", "default"], ["convert", {"energy": 0.9}], ["convert", {"rank": 1}]]),
+    ("convert: a saved module", "plain", [WITH_HEAD, ["convert", {"rank": 2}]]),
+    ("convert: all of the energy", "plain", [WRAP, ["convert", {"energy": 0.999999}], ["convert", {"energy": 0.5}]]),
+    ("convert: an adapter by name", "plain", [WRAP, ["add", "b", *delora(r=1)], ["convert", {"rank": 1, "adapter_name": "b"}], ["convert", {"energy": 0.5, "adapter_name": "b"}],
+                                             ["convert", {"rank": 1, "adapter_name": "c"}]]),
+    ("convert: an adapter of other modules", "plain", [*PAIR, ["convert", {"rank": 1, "adapter_name": "b"}]]),
 ]
 PRINTING = [("print: " + label, base, [["wrap", *config, "default"], ["print"]]) for label, base, config in [
     ("defaults", "plain", delora()), ("all linears", "plain", delora(target_modules="all-linear")), ("tied", "tied", delora()),

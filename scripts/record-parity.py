@@ -1,6 +1,6 @@
 """Records adapters that PEFT saved and what they do, for test/delora/parity/saved-adapters.test.ts.
 
-usage: python scripts/record-parity.py
+usage: PYTHONHASHSEED=0 python scripts/record-parity.py     (the seed orders the sets in configs)
 
 Needs torch, transformers and peft (../shared/tools/oracle-venv.sh builds them). Writes into test/goldens/parity: the base models;
 adapters/NAME with PEFT's files; adapters.json with each one's base, its state-dict keys, its card's front matter and its
@@ -120,7 +120,7 @@ def merge(name, base_name):
     both.add_adapter("second", second)
     fill(both, "second")
     both.base_model.set_adapter(["default", "second"])
-    answers[f"{name}/both"] = logits(both)
+    answers[f"{name}/both"] = logits(both.eval())
 
 
 def record_pair():

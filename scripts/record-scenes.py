@@ -1,6 +1,6 @@
 """Records what PEFT says and does in every scene of parity_scenes.py and parity_file_scenes.py, for test/delora/parity/scenes.test.ts.
 
-usage: python scripts/record-scenes.py     (after record-parity.py, which writes the base models)
+usage: PYTHONHASHSEED=0 python scripts/record-scenes.py     (after record-parity.py, which writes the base models)
 
 Needs torch, transformers and peft (../shared/tools/oracle-venv.sh builds them). Writes test/goldens/parity/scenes.json. Every step
 has what came of it: the error or the value, the warnings, and what changed in the model's state.
@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import io
 import json
+import math
 import os
 import re
 import shutil
@@ -47,6 +48,11 @@ def short(names):
 
 def configured(kind, fields):
     return parity.CONFIGS[kind](**{**scenes.DEFAULTS[kind], **fields})
+
+
+def digits(values):
+    """The first six numbers."""
+    return ["NaN" if math.isnan(x) else round(x, 6) for x in values[:6].tolist()]
 
 
 class Stage:
@@ -120,11 +126,11 @@ class Stage:
         self.model = parity.base(self.variant)
 
     def forward(self, inputs=None):
-        return [round(x, 6) for x in parity.logits(self.model, **(inputs or {}))[-1, :6].tolist()]
+        return digits(parity.logits(self.model, **(inputs or {}))[-1])
 
     def delta(self, path, name):
         layer = self.model.get_submodule(f"{PREFIX}model.{path}")
-        return [round(x, 6) for x in layer.get_delta_weight(name).flatten()[:6].tolist()]
+        return digits(layer.get_delta_weight(name).flatten())
 
     def status(self):
         status = dataclasses.asdict(self.model.get_model_status())
@@ -178,7 +184,7 @@ class Stage:
 
     def load(self, folder, name, options=None):
         result = self.model.load_adapter(folder, name, **(options or {}))
-        return {"missing": short(result.missing_keys), "unexpected": short(result.unexpected_keys)}
+        return {"missing": short(result.missing_keys), "unexpected": sorted(short(result.unexpected_keys))}
 
     def from_pretrained(self, folder, options=None):
         self.model = PeftModel.from_pretrained(parity.base(self.variant), folder, **(options or {}))
@@ -217,8 +223,9 @@ class Stage:
     def extend(self, folder, names):
         self.retensor(folder, lambda state: {**state, **{name: torch.zeros(2, 2) for name in names}})
 
-    def convert(self, rank, name="default"):
-        config, state = convert_to_lora(self.model, rank, adapter_name=name)
+    def convert(self, options):
+        rank = options["rank"] if "rank" in options else options["energy"]
+        config, state = convert_to_lora(self.model, rank, adapter_name=options.get("adapter_name", "default"))
         pattern = dict(zip(short(config.rank_pattern), config.rank_pattern.values()))
         return {"r": config.r, "lora_alpha": config.lora_alpha, "rank_pattern": pattern, "modules_to_save": config.modules_to_save,
                 "keys": short(state)}
