@@ -4,9 +4,9 @@ import { LlamaForCausalLM } from "../../src/nn/llama-for-causal-lm.ts";
 import { noGrad } from "../../src/ops/index.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
 
-/** A Llama of 2 layers with grouped heads and a head of its own (or a tied one), the same at every call. */
+/** A Llama of 2 layers with grouped heads and a head of its own (or a tied one), the same at every call; biases are 0. */
 export function tinyLlama(
-  options: { readonly tied?: boolean; readonly dtype?: "f32" | "f64" } = {},
+  options: { readonly tied?: boolean; readonly biased?: boolean; readonly dtype?: "f32" | "f64" } = {},
 ): LlamaForCausalLM {
   const config = parseLlamaConfig({
     model_type: "llama",
@@ -20,6 +20,8 @@ export function tinyLlama(
     max_position_embeddings: 32,
     initializer_range: 0.2,
     tie_word_embeddings: options.tied ?? false,
+    attention_bias: options.biased ?? false,
+    mlp_bias: options.biased ?? false,
   });
   return LlamaForCausalLM.fromConfig(config, { seed: 7, device: "cpu", dtype: options.dtype ?? "f32" });
 }

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { DIFFERENCES } from "./differences.ts";
 import { GOLDENS, useGoldens } from "./models.ts";
+import { PLAYS } from "./plays.ts";
 import { type Outcome, Stage } from "./stage.ts";
 
 interface Recorded {
@@ -90,7 +91,7 @@ describe("PEFT's behaviour, scene by scene", () => {
     const played = await Stage.play(
       base,
       steps.map(({ step }) => step),
-      recorded.defaults,
+      { plays: PLAYS, defaults: recorded.defaults },
     );
     for (const [i, expected] of expectedOf(name, steps).entries()) expectOutcome(played[i], expected, String(i));
   });
