@@ -34,8 +34,8 @@ export const LIVE_CONFIGS: Readonly<Record<string, LiveConfig>> = {
   "DeLoRA, all biases": biased(new DeloraConfig({ r: 2, bias: "all", targetModules: ["k_proj", "up_proj"], ...LM })),
   "DeLoRA, its modules' biases": biased(new DeloraConfig({ r: 2, bias: "delora_only", targetModules: ["q_proj", "down_proj"] })),
   "DeLoRA, head saved": plain(new DeloraConfig({ r: 2, modulesToSave: ["lm_head"], targetModules: ["o_proj"], ...LM })),
-  "DeLoRA, norms and embedding saved": plain(new DeloraConfig({ r: 2, modulesToSave: ["norm", "embed_tokens"], ...LM })),
-  "DeLoRA, tied head": { base: "tied", config: new DeloraConfig({ r: 2, ...LM }) },
+  "DeLoRA, norms and embedding saved": plain(new DeloraConfig({ r: 2, modulesToSave: ["model.norm", "embed_tokens"], ...LM })),
+  "DeLoRA, tied embeddings": { base: "tied", config: new DeloraConfig({ r: 2, ...LM }) },
   "rsLoRA": plain(new LoraConfig({ r: 4, loraAlpha: 6, useRslora: true, targetModules: QV, initLoraWeights: false })),
   "LoRA with patterns": plain(
     new LoraConfig({ r: 2, loraAlpha: 4, targetModules: ALL_TARGETS, rankPattern: { mlp: 5, ".*k_proj": 1 }, alphaPattern: { up_proj: 1, "1.self_attn.q_proj": 7 }, ...LM }),
