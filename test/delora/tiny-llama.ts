@@ -4,9 +4,14 @@ import { LlamaForCausalLM } from "../../src/nn/llama-for-causal-lm.ts";
 import { noGrad } from "../../src/ops/index.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
 
-/** A Llama of 2 layers with grouped heads and a head of its own (or a tied one), the same at every call; biases are 0. */
+/** A Llama of 2 layers (or others) with grouped heads and a head of its own (or a tied one), the same at every call; biases are 0. */
 export function tinyLlama(
-  options: { readonly tied?: boolean; readonly biased?: boolean; readonly dtype?: "f32" | "f64" } = {},
+  options: {
+    readonly tied?: boolean;
+    readonly biased?: boolean;
+    readonly layers?: number;
+    readonly dtype?: "f32" | "f64";
+  } = {},
 ): LlamaForCausalLM {
   const config = parseLlamaConfig({
     model_type: "llama",
@@ -14,7 +19,7 @@ export function tinyLlama(
     vocab_size: 32,
     hidden_size: 16,
     intermediate_size: 24,
-    num_hidden_layers: 2,
+    num_hidden_layers: options.layers ?? 2,
     num_attention_heads: 4,
     num_key_value_heads: 2,
     max_position_embeddings: 32,
