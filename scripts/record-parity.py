@@ -113,6 +113,8 @@ def merge(name, base_name):
     """Its logits when merged, and beside a second adapter of the same config."""
     merged = PeftModel.from_pretrained(base(base_name), f"adapters/{name}").merge_and_unload()
     answers[f"{name}/merged"] = logits(merged)
+    if base_name == "tiny-half":
+        answers[f"{name}/merged-weight"] = merged.model.layers[0].self_attn.q_proj.weight.detach().float()
     both = PeftModel.from_pretrained(base(base_name), f"adapters/{name}")
     second = peft.PeftConfig.from_pretrained(f"adapters/{name}")
     if second.bias != "none" or second.modules_to_save:

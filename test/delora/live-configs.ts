@@ -36,7 +36,8 @@ export const LIVE_CONFIGS: Readonly<Record<string, LiveConfig>> = {
   "DeLoRA, head saved": plain(new DeloraConfig({ r: 2, modulesToSave: ["lm_head"], targetModules: ["o_proj"], ...LM })),
   "DeLoRA, norms and embedding saved": plain(new DeloraConfig({ r: 2, modulesToSave: ["model.norm", "embed_tokens"], ...LM })),
   "DeLoRA, tied embeddings": { base: "tied", config: new DeloraConfig({ r: 2, ...LM }) },
-  "rsLoRA": plain(new LoraConfig({ r: 4, loraAlpha: 6, useRslora: true, targetModules: QV, initLoraWeights: false })),
+  "DeLoRA, the paper's variant": plain(new DeloraConfig({ r: 2, deloraLambda: 3, variant: "paper", ...LM })),
+  rsLoRA: plain(new LoraConfig({ r: 4, loraAlpha: 6, useRslora: true, targetModules: QV, initLoraWeights: false })),
   "LoRA with patterns": plain(
     new LoraConfig({ r: 2, loraAlpha: 4, targetModules: ALL_TARGETS, rankPattern: { mlp: 5, ".*k_proj": 1 }, alphaPattern: { up_proj: 1, "1.self_attn.q_proj": 7 }, ...LM }),
   ),
