@@ -16,7 +16,9 @@ const recorded = JSON.parse(readFileSync(`${GOLDENS}scenes.json`, "utf8")) as {
   readonly scenes: readonly Recorded[];
 };
 
-/** Conversions are compared with their logits in conversions.test.ts. */
+const documented = readFileSync(new URL("../../../docs/peft-differences.md", import.meta.url), "utf8");
+
+/** Conversions have a test of their own. */
 const scenes = recorded.scenes.filter(({ steps }) => steps.every(({ step }) => step[0] !== "convert"));
 
 useGoldens();
@@ -76,7 +78,8 @@ describe("PEFT's behaviour, scene by scene", () => {
     expect(names).toEqual(expect.arrayContaining(Object.keys(DIFFERENCES)));
   });
 
-  it.each(Object.entries(DIFFERENCES))("differs on purpose: %s", (name, { steps }) => {
+  it.each(Object.entries(DIFFERENCES))("differs on purpose, and docs/peft-differences.md says so: %s", (name, { steps }) => {
+    expect(documented).toContain(`\`${name}\``);
     const scene = recorded.scenes.find((one) => one.name === name);
     for (const [place, ours] of Object.entries(steps)) {
       const theirs = outcomeAt(scene?.steps ?? [], place.split("."));
