@@ -29,7 +29,7 @@ const PUBLIC: Readonly<Record<string, readonly string[]>> = {
     ConfigSchema ConvertedModule DeloraConfig DeloraConfigOptions DeloraInit DeloraLayer DeloraTensors
     Directions DoraLayer Factors FromPretrainedOptions LayerStatus LinearSite LoadOptions LoraAdapter
     LoraConfig LoraConfigOptions LoraInit LoraLayer LoraLayerOptions LowRankLayer MergeOptions
-    ModelStatus NORM_EPSILON Names PaperDeloraInit PaperDeloraLayer PatternError PeftConfig
+    ModelStatus NORM_EPSILON Names  PaperDeloraLayer PatternError PeftConfig
     PeftConfigOptions PeftModel Regular SavePretrainedOptions SavedModule Spread Strength
     TargetModulesError TaskType WarningHandler changeOf configFields convertToLora deloraFactors
     getPeftModel injectAdapterInModel loraAdapter matrixOf readAdapterFolder readPeftConfig

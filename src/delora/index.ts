@@ -15,7 +15,8 @@ export {
   sizeOf,
   writeLora,
 } from "./convert-to-lora.ts";
-export { DeloraConfig, type DeloraConfigOptions, type DeloraInit, DeloraLayer } from "./delora.ts";
+export { DeloraConfig, type DeloraConfigOptions } from "./delora.ts";
+export { type DeloraInit, DeloraLayer } from "./delora-layer.ts";
 export { DoraLayer } from "./dora.ts";
 export {
   AdapterConfigError,
@@ -30,7 +31,7 @@ export { readPeftConfig } from "./load-config.ts";
 export { LoraConfig, type LoraConfigOptions, LoraLayer } from "./lora.ts";
 export type { LoraInit, LoraLayerOptions } from "./lora-matrices.ts";
 export { registerMethod } from "./methods.ts";
-export { type PaperDeloraInit, PaperDeloraLayer } from "./paper-delora.ts";
+export { PaperDeloraLayer } from "./paper-delora.ts";
 export {
   COMMON_FIELDS,
   type ConfigClass,
