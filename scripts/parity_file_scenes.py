@@ -83,7 +83,6 @@ CONVERTING = [
     ("convert: with bias", "biased", [["wrap", *delora(bias="all"), "default"], ["convert", {"rank": 2}]]),
     ("convert: LoRA", "plain", [["wrap", *lora(), "default"], ["convert", {"rank": 3}]]),
     ("convert: DoRA", "plain", [["wrap", *lora(use_dora=True), "default"], ["convert", {"rank": 3}]]),
-    ("convert: no adapter", "plain", [["convert", {"rank": 2}]]),
     ("convert: a zero update", "plain", [["wrap", *delora(), "default"], ["zero", "default"], ["convert", {"energy": 0.9}], ["convert", {"rank": 1}]]),
     ("convert: a saved module", "plain", [WITH_HEAD, ["convert", {"rank": 2}]]),
     ("convert: all of the energy", "plain", [WRAP, ["convert", {"energy": 0.999999}], ["convert", {"energy": 0.5}]]),

@@ -226,9 +226,9 @@ class Stage:
     def convert(self, options):
         rank = options["rank"] if "rank" in options else options["energy"]
         config, state = convert_to_lora(self.model, rank, adapter_name=options.get("adapter_name", "default"))
-        pattern = dict(zip(short(config.rank_pattern), config.rank_pattern.values()))
-        return {"r": config.r, "lora_alpha": config.lora_alpha, "rank_pattern": pattern, "modules_to_save": config.modules_to_save,
-                "keys": short(state)}
+        assert config.r == config.lora_alpha and config.rank_pattern == config.alpha_pattern
+        ranks = {key.removeprefix(PREFIX).removesuffix(".lora_A.weight"): len(value) for key, value in state.items() if "lora_A" in key}
+        return {"ranks": ranks, "modules_to_save": config.modules_to_save, "keys": short(state)}
 
 
 def record_step(stage, step):

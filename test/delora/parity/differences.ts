@@ -212,4 +212,34 @@ export const DIFFERENCES: Readonly<Record<string, Difference>> = {
     why: "an adapter that is loaded frozen is frozen, its biases too",
     steps: { 4: { state: { trainable: [] } } },
   },
+  "convert: LoRA": { why: "it is asked for, and nothing is lost", steps: { 1: { warnings: null } } },
+  "convert: DoRA": {
+    why: "what is converted is all that DoRA does; PEFT leaves its magnitudes out",
+    steps: { 1: { warnings: null } },
+  },
+  "convert: a saved module": {
+    why: "what is converted is the adapter of the Linears, copies of whole modules are not part of it",
+    steps: {
+      1: {
+        value: {
+          ranks: Object.fromEntries([0, 1].flatMap((i) => ["q", "v"].map((part) => [`model.layers.${i}.self_attn.${part}_proj`, 2]))),
+          modules_to_save: null,
+          keys: [`${Q}.lora_{A,B}.weight`, `${V}.lora_{A,B}.weight`],
+        },
+      },
+    },
+  },
+  "convert: an adapter of other modules": {
+    why: "the modules that the adapter has are converted; PEFT refuses where another adapter has one that it has not",
+    steps: {
+      2: {
+        error: null,
+        value: {
+          ranks: Object.fromEntries([0, 1].flatMap((i) => ["self_attn.v", "mlp.up"].map((part) => [`model.layers.${i}.${part}_proj`, 1]))),
+          modules_to_save: null,
+          keys: [`${V}.lora_{A,B}.weight`, "layers.*.mlp.up_proj.lora_{A,B}.weight"],
+        },
+      },
+    },
+  },
 };

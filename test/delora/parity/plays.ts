@@ -1,7 +1,7 @@
 import { readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { vi } from "vitest";
-import { type AdaptedLinear, getPeftModel, injectAdapterInModel, PeftModel } from "../../../src/delora/index.ts";
+import { type AdaptedLinear, convertToLora, getPeftModel, injectAdapterInModel, PeftModel } from "../../../src/delora/index.ts";
 import { parseSafetensors, type SafetensorsTensor } from "../../../src/io/index.ts";
 import { camelCased, configOf, logitsOf, move, put, short } from "./models.ts";
 import { type Stage, WEIGHTS } from "./stage.ts";
@@ -155,5 +155,12 @@ export const PLAYS = {
   extend(this: Stage, dir: string, names: string[]) {
     const zeros: SafetensorsTensor = { dtype: "F32", shape: [2, 2], data: new Uint8Array(16) };
     return this.retensor(dir, (tensors) => [...tensors, ...names.map((name): [string, SafetensorsTensor] => [name, zeros])]);
+  },
+  async convert(this: Stage, options: Fields) {
+    const { config, tensors } = await convertToLora(this.peft, camelCased(options));
+    const down = [...tensors].filter(([name]) => name.endsWith(".lora_A.weight"));
+    const path = (name: string): string => name.replace("base_model.model.", "").replace(".lora_A.weight", "");
+    const ranks = Object.fromEntries(down.map(([name, { shape }]) => [path(name), shape[0]]));
+    return { ranks, modules_to_save: config.modulesToSave, keys: short(tensors.keys()) };
   },
 } as const;

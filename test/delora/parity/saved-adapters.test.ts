@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -6,25 +5,8 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type AdaptedLinear, getPeftModel, PeftModel, readPeftConfig } from "../../../src/delora/index.ts";
 import { decodeFloat32, parseSafetensors, readSafetensors } from "../../../src/io/index.ts";
 import type { LlamaForCausalLM } from "../../../src/nn/llama-for-causal-lm.ts";
-import { base, configOf, fill, GOLDENS, logitsOf, relativeError, useGoldens } from "./models.ts";
-
-interface Recorded {
-  readonly base: string;
-  readonly type: string;
-  /** The fields that PEFT's config was made from. */
-  readonly config: Readonly<Record<string, unknown>>;
-  /** Front matter of the model card. */
-  readonly card: string;
-  /** All names in the state dict, without `base_model.model.`; of some adapters. */
-  readonly keys?: readonly string[];
-  /** Path of the module whose update is recorded. */
-  readonly delta: string;
-}
-
-const { adapters } = JSON.parse(readFileSync(`${GOLDENS}adapters.json`, "utf8")) as {
-  readonly adapters: Readonly<Record<string, Recorded>>;
-};
-const { tensors: answers } = await readSafetensors(`${GOLDENS}answers.safetensors`);
+import { adapters, answer, isAnswered } from "./adapters.ts";
+import { base, configOf, fill, logitsOf, relativeError, useGoldens } from "./models.ts";
 
 const FILES = ["adapter_config.json", "adapter_model.safetensors"];
 /** How far from PEFT's numbers ours may be, relative: rounding of 32 bits. */
@@ -38,12 +20,6 @@ beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), "polargrad-parity-"));
 });
 afterEach(() => rm(dir, { recursive: true }));
-
-function answer(name: string): Float32Array {
-  const stored = answers.get(name);
-  if (!stored) throw new Error(`answers.safetensors has no ${name}`);
-  return decodeFloat32(stored);
-}
 
 const silent = (): void => undefined;
 const load = async (name: string): Promise<PeftModel<LlamaForCausalLM>> =>
@@ -154,7 +130,7 @@ describe("an adapter on a base of 16 bits", () => {
 });
 
 describe("two adapters of a config", () => {
-  const recorded = Object.keys(adapters).filter((name) => answers.has(`${name}/both`));
+  const recorded = Object.keys(adapters).filter((name) => isAnswered(`${name}/both`));
   it("are recorded for many", () => expect(recorded.length).toBeGreaterThanOrEqual(12));
 
   it.each(recorded)("%s: add up", async (name) => {

@@ -18,9 +18,6 @@ const recorded = JSON.parse(readFileSync(`${GOLDENS}scenes.json`, "utf8")) as {
 
 const documented = readFileSync(new URL("../../../docs/peft-differences.md", import.meta.url), "utf8");
 
-/** Conversions have a test of their own. */
-const scenes = recorded.scenes.filter(({ steps }) => steps.every(({ step }) => step[0] !== "convert"));
-
 useGoldens();
 
 /** A recorded list of outcomes, where a step has run others. */
@@ -90,7 +87,7 @@ describe("PEFT's behaviour, scene by scene", () => {
     }
   });
 
-  it.each(scenes.map((scene) => [scene.name, scene] as const))("%s", async (name, { base, steps }) => {
+  it.each(recorded.scenes.map((scene) => [scene.name, scene] as const))("%s", async (name, { base, steps }) => {
     const played = await Stage.play(
       base,
       steps.map(({ step }) => step),
