@@ -44,13 +44,11 @@ export async function convert(given: ConvertFlags, terminal: Terminal): Promise<
   if (given.base_model !== undefined) await mustBeModel(given.base_model);
   const base = given.base_model ?? (await baseOf(path));
   const reader = base === null ? null : await WeightReader.open(base);
-  const lora = await loraAdapter(folder.config, modulesOf(), size);
+  const lora = await loraAdapter(folder.config, modulesOf(), size, folder.others);
   await writeLora(output_dir, lora);
   const ranks = [lora.config.r, ...Object.values(lora.config.rankPattern)];
   const span = [...new Set([Math.min(...ranks), Math.max(...ranks)])].join(" to ");
   terminal.print(`${counted(folder.paths.length, "module")} of ${oneLine(path)} as LoRA of rank ${span}`);
-  if (folder.others.length > 0)
-    terminal.print(`note: ${counted(folder.others.length, "tensor")} beside the adapters are not part of it: ${oneLine(folder.others.join(", "))}`);
   terminal.print(`saved in ${oneLine(output_dir)}`);
 
   function* modulesOf(): Generator<ConvertedModule> {

@@ -61,7 +61,7 @@ export async function inspect(given: InspectFlags, terminal: Terminal): Promise<
   if (given.base_model !== undefined) await mustBeModel(given.base_model);
   const modules = await reports(folder, base, singular_values);
   if (json) {
-    terminal.print(JSON.stringify({ config: JSON.parse(folder.config.toJson()), base, modules, others: folder.others }, null, 2));
+    terminal.print(JSON.stringify({ config: JSON.parse(folder.config.toJson()), base, modules, others: [...folder.others.keys()] }, null, 2));
     return;
   }
   for (const line of lines(path, folder, base, modules, notes)) terminal.print(line);
@@ -97,7 +97,7 @@ function lines(
     ["targets", oneLine(targets)],
     ["modules", `${counted(modules.length, "module")}, ${counted(parameters, "direction")}`],
   ];
-  const extra: [string, string][] = others.length > 0 ? [["besides", `${counted(others.length, "tensor")}: ${oneLine(others.slice(0, 4).join(", "))}`]] : [];
+  const extra: [string, string][] = others.size > 0 ? [["besides", `${counted(others.size, "tensor")}: ${oneLine([...others.keys()].slice(0, 4).join(", "))}`]] : [];
   const head = ["module", "r", "λ", "‖a‖ mean", "‖b‖ mean", "‖ΔW‖_F", "bound", "share", "singular values", "of ‖W‖", "angle to W"];
   const rows = modules.map((row) => [
     oneLine(row.name.replace(/^model\./, "")),

@@ -1,4 +1,4 @@
-import { decodeFloat32 } from "../io/index.ts";
+import { decodeFloat32, type SafetensorsTensor } from "../io/index.ts";
 import { noGrad, tensor, tidy, zeros } from "../ops/index.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { readAdapterTensors, type StoredTensors } from "./adapter-files.ts";
@@ -14,8 +14,8 @@ export interface AdapterFolder {
   readonly config: PeftConfig;
   /** Paths of the adapted modules in the model, in the file's order. */
   readonly paths: readonly string[];
-  /** Tensors of the file that are no adapter's: biases, copies of modules, embeddings. */
-  readonly others: readonly string[];
+  /** Tensors of the file that are no adapter's, by their names in it: biases, copies of modules, embeddings. */
+  readonly others: StoredTensors;
   /**
    * The adapter's layer for the module at a path, on the CPU, with the file's values. The caller disposes of its state.
    *
@@ -31,11 +31,11 @@ export async function readAdapterFolder(dir: string, warn?: WarningHandler): Pro
   const stored = await readAdapterTensors(dir);
   const marker = `.${config.schema.prefix}`;
   const paths = new Set<string>();
-  const others: string[] = [];
-  for (const key of stored.keys()) {
+  const others = new Map<string, SafetensorsTensor>();
+  for (const [key, found] of stored) {
     const end = key.lastIndexOf(marker);
     if (key.startsWith(PREFIX) && end > 0) paths.add(key.slice(PREFIX.length, end));
-    else others.push(key);
+    else others.set(key, found);
   }
   const layer = (path: string, weight: Tensor | null): AdapterLayer => loadLayer(dir, config, stored, path, weight);
   return { config, paths: [...paths], others, layer };

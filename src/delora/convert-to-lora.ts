@@ -1,9 +1,10 @@
 import { type SafetensorsInput, serializeSafetensors, writeDirectoryFiles } from "../io/index.ts";
 import type { Matrix } from "../linalg/matrix.ts";
+import { savedTensor } from "../nn/llama-weights.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { WEIGHTS_FILE } from "./adapter-files.ts";
 import type { AdapterLayer } from "./adapter-layer.ts";
-import { PREFIX } from "./adapter-tensors.ts";
+import { plannedFrom, PREFIX } from "./adapter-tensors.ts";
 import { CONFIG_FILE } from "./config-json.ts";
 import { AdapterConfigError, AdapterError } from "./errors.ts";
 import { adaptedLinears } from "./inject.ts";
@@ -32,7 +33,7 @@ export interface ConvertedModule {
 /**
  * An adapter as a LoRA adapter with a scaling of 1 (PEFT's `convert_to_lora`). Without a size nothing is lost and nothing
  * decomposed: A·diag(w) and B·diag(s) are LoRA's matrices. With `rank` or `energy` it is the best of that size, by the
- * singular value decomposition of every update. Copies of whole modules are not part of it.
+ * singular value decomposition of every update. Copies of whole modules come along.
  *
  * @throws AdapterError for a name that is not there; AdapterConfigError for a size that an update does not have, or an adapter
  * that trains biases, which a LoRA of another model does not carry
@@ -44,11 +45,14 @@ export async function convertToLora(
   const { adapterName = peft.activeAdapter ?? "default" } = options;
   const config = Object.hasOwn(peft.peftConfig, adapterName) ? peft.peftConfig[adapterName] : undefined;
   if (!config) throw new AdapterError(adapterName, `Adapter ${adapterName} not found.`);
+  const copies = new Map<string, SafetensorsInput>();
+  for (const { path, copy } of plannedFrom(peft.baseModel, adapterName, config).copies)
+    for (const [name, tensor] of copy.stateDict()) copies.set(`${PREFIX}${path}.${name}`, await savedTensor(tensor));
   const modules = adaptedLinears(peft.baseModel).flatMap(([path, adapted]) => {
     const layer = adapted.adapters.get(adapterName);
     return layer ? [{ path, layer, weight: adapted.unmergedWeight }] : [];
   });
-  return loraAdapter(config, modules, sizeOf(options));
+  return loraAdapter(config, modules, sizeOf(options), copies);
 }
 
 /** `convertToLora`, written into a directory as PEFT's files. @throws as `convertToLora`; FileError */
@@ -74,12 +78,14 @@ export function sizeOf({ rank, energy }: { readonly rank?: number; readonly ener
 /**
  * The LoRA adapter of an adapter's modules, one after another.
  *
+ * @param others tensors of the adapter's file that are no module's: copies and embeddings, taken over as they are
  * @throws AdapterConfigError as `convertToLora`
  */
 export async function loraAdapter(
   config: PeftConfig,
   modules: Iterable<ConvertedModule>,
   size: LoraSize | null,
+  others: ReadonlyMap<string, SafetensorsInput>,
 ): Promise<LoraAdapter> {
   if (config.bias !== "none") {
     const why = `The adapter's config sets bias=${config.bias}, this is not supported right now.`;
@@ -93,20 +99,22 @@ export async function loraAdapter(
     tensors.set(`${PREFIX}${path}.lora_B.weight`, stored(b));
     ranks.push([path, a.rows]);
   }
+  for (const [name, tensor] of others) tensors.set(name, tensor);
   const [[, r] = ["", 1]] = ranks;
   // A scaling of 1: alpha is the rank.
-  const others = Object.fromEntries(ranks.filter(([, rank]) => rank !== r));
+  const patterns = Object.fromEntries(ranks.filter(([, rank]) => rank !== r));
   const { targetModules, excludeModules, layersToTransform, layersPattern, taskType, revision } = config;
-  const { baseModelNameOrPath, autoMapping } = config;
+  const { baseModelNameOrPath, autoMapping, modulesToSave } = config;
   const lora = new LoraConfig({
     r,
     loraAlpha: r,
-    rankPattern: others,
-    alphaPattern: others,
+    rankPattern: patterns,
+    alphaPattern: patterns,
     targetModules,
     excludeModules,
     layersToTransform,
     layersPattern,
+    modulesToSave,
     taskType,
     revision,
     baseModelNameOrPath,

@@ -217,18 +217,6 @@ export const DIFFERENCES: Readonly<Record<string, Difference>> = {
     why: "what is converted is all that DoRA does; PEFT leaves its magnitudes out",
     steps: { 1: { warnings: null } },
   },
-  "convert: a saved module": {
-    why: "what is converted is the adapter of the Linears, copies of whole modules are not part of it",
-    steps: {
-      1: {
-        value: {
-          ranks: Object.fromEntries([0, 1].flatMap((i) => ["q", "v"].map((part) => [`model.layers.${i}.self_attn.${part}_proj`, 2]))),
-          modules_to_save: null,
-          keys: [`${Q}.lora_{A,B}.weight`, `${V}.lora_{A,B}.weight`],
-        },
-      },
-    },
-  },
   "convert: an adapter of other modules": {
     why: "the modules that the adapter has are converted; PEFT refuses where another adapter has one that it has not",
     steps: {
