@@ -1,4 +1,4 @@
-import { gemmVariant } from "../cpu/gemm.ts";
+import { cpuKernels } from "../cpu/launch.ts";
 import { probeAdapters } from "../gpu/device.ts";
 import type { GpuProfile } from "../gpu/profile.ts";
 import { closeDevice, openDevice } from "../ops/index.ts";
@@ -14,7 +14,7 @@ import { oneLine, type Terminal } from "./terminal.ts";
 /** `doctor` has no flags. */
 export const DOCTOR_FLAGS: Flags = {};
 
-const GEMM_NAMES = {
+const VARIANT_NAMES = {
   off: "plain JavaScript: this engine has no WebAssembly SIMD",
   "128": "WebAssembly SIMD, 128 bits",
   relaxed: "WebAssembly relaxed SIMD, with fused multiply-add",
@@ -44,7 +44,7 @@ export async function doctor(
     const lines = facts([
       ["polargrad", packageVersion()],
       ["Node", `${process.version} on ${process.platform} ${process.arch}`],
-      ["CPU", `matrix product by ${GEMM_NAMES[gemmVariant()]}`],
+      ["CPU", describeCpu()],
       ["GPU", found.join("; ") || `none: ${oneLine(problem ?? "no reason was given", 400)}`],
       ["auto", `picks ${auto.device}: ${oneLine(auto.reason, 400)}`],
     ]);
@@ -53,6 +53,11 @@ export async function doctor(
   } finally {
     await closeDevice();
   }
+}
+
+function describeCpu(): string {
+  const { variant, threads } = cpuKernels();
+  return `${VARIANT_NAMES[variant]}; ${counted(threads, "thread")}`;
 }
 
 async function examineGpu(ops: readonly DeclaredOp[], terminal: Terminal): Promise<boolean> {

@@ -25,21 +25,25 @@ export function runOnCpu(
   path: CpuPath,
 ): Storage {
   if (isHalf(dtype)) return packed(dtype, runOnCpu(spec, inputs, plan, attrs, "f32", path) as CpuStorage);
-  const out = CpuStorage.zeros(dtype, sizeOf(plan.output));
-  if (out.length === 0) return out;
   const fast = path === "fast" && dtype === "f32" ? spec.fast : undefined;
-  const simd = fast?.simd;
   const stored = inputs.map(({ storage }) => storage).find((storage) => storage instanceof PackedStorage);
   const kernel = stored && fast?.packed?.simd?.(stored.dtype, plan.dims);
+  const simd = kernel ? undefined : fast?.simd;
+  const size = sizeOf(plan.output);
+  const out = simd ? CpuStorage.uninitialized(dtype, size) : CpuStorage.zeros(dtype, size);
+  if (size === 0) return out;
   const operands: Elements[] = [];
   try {
     for (const [i, operand] of spec.signature.inputs.entries()) {
       if (!kernel || inputs[i].storage !== stored) operands.push(elementsOf(inputs[i], operand, plan.batch));
     }
     const named = Object.fromEntries(operands.map(({ name, data }) => [name, data]));
-    if (kernel) kernel(stored.data, named as Record<string, Float32Array>, out.data as Float32Array, plan.dims, attrs, plan.params);
-    else if (simd) simd(named as Record<string, Float32Array>, out.data as Float32Array, plan.dims, attrs, plan.params);
-    else spec.reference(named, out.data, plan.dims, attrs, plan.params);
+    const floats = named as Record<string, Float32Array>;
+    if (kernel) kernel(stored.data, floats, out.data as Float32Array, plan.dims, attrs, plan.params);
+    else if (!simd?.(floats, out.data as Float32Array, plan.dims, attrs, plan.params)) {
+      if (simd) out.data.fill(0);
+      spec.reference(named, out.data, plan.dims, attrs, plan.params);
+    }
   } catch (error) {
     out.release();
     throw error;
@@ -70,7 +74,7 @@ interface Elements {
 function elementsOf(tensor: Tensor, operand: Operand, batch: Shape): Elements {
   const { storage } = tensor;
   if (!(storage instanceof PackedStorage)) return expandBatch(tensor, operand, batch);
-  const temporary = CpuStorage.zeros("f32", storage.length);
+  const temporary = CpuStorage.uninitialized("f32", storage.length);
   decodeInto(storage.dtype, storage.data, temporary.data as Float32Array);
   return { name: operand.name, data: temporary.data, temporary };
 }
@@ -84,7 +88,7 @@ function expandBatch(tensor: Tensor, operand: Operand, batch: Shape): Elements {
   const inner = operand.dims.length - 1;
   const own = shape.slice(0, shape.length - inner);
   if (sameShape(own, batch) || sizeOf(own) === sizeOf(batch)) return { name, data };
-  const temporary = CpuStorage.zeros(dtype, sizeOf(batch) * sizeOf(shape.slice(own.length)));
+  const temporary = CpuStorage.uninitialized(dtype, sizeOf(batch) * sizeOf(shape.slice(own.length)));
   repeatAxes(data, temporary.data, own, batch);
   return { name, data: temporary.data, temporary };
 }

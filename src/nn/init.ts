@@ -22,6 +22,6 @@ export const uniformInit =
     return rand(shape, { low: -bound, high: bound });
   };
 
-/** Zeros on the CPU whose memory is not touched: the place of a weight that is about to be loaded. */
+/** Any values on the CPU, in memory that is not touched: the place of a weight that is about to be loaded. */
 export const placeholderInit: WeightInit = (shape) =>
-  new Tensor(shape, CpuStorage.zeros("f32", sizeOf(shape)));
+  new Tensor(shape, CpuStorage.uninitialized("f32", sizeOf(shape)));

@@ -1,3 +1,4 @@
+import { addF32 } from "../cpu/elementwise.ts";
 import { defineOp } from "./define-op.ts";
 import { sumTo } from "./sum.ts";
 
@@ -7,5 +8,6 @@ export const add = defineOp("add", "a[*], b[*] -> y[*]", {
     for (let i = 0; i < y.length; i++) y[i] = a[i] + b[i];
   },
   pointwise: "a + b",
+  fast: { simd: ({ a, b }, y) => addF32(a, b, y) },
   vjp: ({ a, b }, dy) => ({ a: () => sumTo(dy, a.shape), b: () => sumTo(dy, b.shape) }),
 });

@@ -1,8 +1,8 @@
+import { attentionCotangentsF32, attentionHeadsF32 } from "../cpu/attention.ts";
 import { attentionPlan } from "../gpu/attention-kernel.ts";
 import { sizeOf } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { attentionDelta, attentionDk, attentionDq, attentionDv, attentionLse } from "./attention-backward.ts";
-import { attentionF32, attentionGradientsF32 } from "./attention-cpu.ts";
 import { attentionInParts } from "./attention-parts.ts";
 import {
   addScaled,
@@ -61,7 +61,7 @@ export const attention = defineOp(
       wgsl: (profile, { b, t, c, g, m, d }, { scale }) =>
         attentionPlan(profile, "forward", { b, t, s: c + t, g, m, d }, scaleOf(scale, d)),
       simd: ({ q, k, v, mask }, y, dims, { scale }) =>
-        attentionF32({ q, k, v, mask }, y, dims, scaleOf(scale, dims.d)),
+        attentionHeadsF32({ q, k, v, mask }, y, dims, scaleOf(scale, dims.d)),
     },
     decompose: (inputs, attrs) => attentionInParts(inputs, attrs),
     vjp: ({ q, k, v, mask }, dy, attrs, y) =>
@@ -108,7 +108,7 @@ export const attentionGradients = defineOp("attentionGradients", SIGNATURE, {
   },
   fast: {
     simd: (inputs, gradients, dims, { scale }) =>
-      attentionGradientsF32(inputs, split(gradients, dims), dims, scaleOf(scale, dims.d)),
+      attentionCotangentsF32(inputs, split(gradients, dims), dims, scaleOf(scale, dims.d)),
   },
   decompose({ q, k, v, mask, dy }, attrs) {
     const lse = attentionLse(q, k, mask, attrs);

@@ -1,4 +1,4 @@
-import { fastExp } from "../cpu/fast-exp.ts";
+import { softmaxLossF32 } from "../cpu/rows.ts";
 import type { DType, TypedArray } from "../tensor/dtype.ts";
 import { ArgumentError } from "../tensor/errors.ts";
 import type { Dims, Range } from "../tensor/op-spec.ts";
@@ -57,13 +57,7 @@ export const crossEntropyRows = defineOp("crossEntropyRows", "logits[*, v], labe
     wgsl: (profile, { n, v }, { ignoreIndex }) => rowPlan(profile, LOSS, n, v, { word: ignoreIndex }),
     simd({ logits, labels }, loss, { v }, { ignoreIndex }) {
       checkLabels("crossEntropy", labels, v, ignoreIndex);
-      for (let row = 0; row < loss.length; row++) {
-        if (labels[row] === ignoreIndex) continue;
-        const top = largest(logits, row * v, v);
-        let total = 0;
-        for (let j = row * v; j < (row + 1) * v; j++) total += fastExp(logits[j] - top);
-        loss[row] = top + Math.log(total) - logits[row * v + labels[row]];
-      }
+      return softmaxLossF32({ logits, labels: withoutIgnored(labels, ignoreIndex), scales: null, v, loss });
     },
   },
   vjp: ({ logits, labels }, dy, values) => ({
@@ -134,18 +128,17 @@ export const crossEntropyGrad = defineOp(
     dlogits[i] = dy[row] * (exp(logits[i] - top) / total - select(0.0, 1.0, i - start == u32(labels[row])));`,
     fast: {
       wgsl: (profile, { n, v }, { ignoreIndex }) => rowPlan(profile, GRAD, n, v, { word: ignoreIndex }),
-      simd({ logits, labels, dy }, dlogits, { n, v }, { ignoreIndex }) {
+      simd({ logits, labels, dy }, dlogits, { v }, { ignoreIndex }) {
         checkLabels("crossEntropy", labels, v, ignoreIndex);
-        for (let row = 0; row < n; row++) {
-          if (labels[row] === ignoreIndex) continue;
-          const start = row * v;
-          const top = largest(logits, start, v);
-          let total = 0;
-          for (let j = start; j < start + v; j++) total += dlogits[j] = fastExp(logits[j] - top);
-          const factor = dy[row] / total;
-          for (let j = start; j < start + v; j++) dlogits[j] *= factor;
-          dlogits[start + labels[row]] -= dy[row];
-        }
+        dlogits.set(logits);
+        const loss = new Float32Array(labels.length);
+        return softmaxLossF32({
+          logits: dlogits,
+          labels: withoutIgnored(labels, ignoreIndex),
+          scales: dy,
+          v,
+          loss,
+        });
       },
     },
     decompose({ logits, labels, dy }, { ignoreIndex }) {
@@ -196,6 +189,10 @@ export function checkLabels(op: string, labels: TypedArray, v: number, ignoreInd
     );
   }
 }
+
+/** The labels with -1, which the kernels pass over, for `ignoreIndex`. */
+export const withoutIgnored = (labels: TypedArray, ignoreIndex: number): Int32Array =>
+  Int32Array.from(labels, (label) => (label === ignoreIndex ? -1 : label));
 
 function largest(x: TypedArray, start: number, length: number): number {
   let top = -Infinity;

@@ -20,7 +20,7 @@ const cpu: Backend = {
   supports: (spec, dtype) => !spec.composite || dtype === "f64" || cpuPath === "reference",
   run: (spec, inputs, plan, attrs, dtype) => runOnCpu(spec, inputs, plan, attrs, dtype, cpuPath),
   upload: (dtype, data) =>
-    isStored(dtype) ? new PackedStorage(dtype, data as PackedArray) : new CpuStorage(dtype, data as TypedArray),
+    isStored(dtype) ? new PackedStorage(dtype, data as PackedArray) : CpuStorage.copyOf(dtype, data as TypedArray),
 };
 
 const backends = new Map<Device, Backend>([["cpu", cpu]]);

@@ -1,5 +1,6 @@
-import { checkpoint } from "../autograd/index.ts";
+import { checkpoint, isGradEnabled, noGrad, record, tidy } from "../autograd/index.ts";
 import { isStored } from "../tensor/dtype.ts";
+import type { OpSpec } from "../tensor/op-spec.ts";
 import { broadcastShapes, sameShape, type Shape, sizeOf } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { add } from "./add.ts";
@@ -9,6 +10,9 @@ import { checkLabels, countLabels, labelDomain } from "./cross-entropy-rows.ts";
 import { defineOp } from "./define-op.ts";
 import { div } from "./div.ts";
 import { expand } from "./sum.ts";
+import { linearLossParts } from "./linear-loss-parts.ts";
+import { mul } from "./mul.ts";
+import { throughDecompose } from "./decompose.ts";
 import { linear } from "./linear.ts";
 import { reshape } from "./reshape.ts";
 import { rows } from "./rows.ts";
@@ -16,7 +20,8 @@ import { slice } from "./slice.ts";
 
 /**
  * `crossEntropy(linear(x, weight), labels)` without ever holding more than `chunk` rows of logits: they are
- * computed again in backward. A vocabulary's logits are by far the largest tensor of a language model.
+ * computed again in backward (on the CPU, the cotangents are computed with them). A vocabulary's logits are by
+ * far the largest tensor of a language model.
  *
  * @throws ArgumentError on the CPU when a label is neither in [0, v) nor `ignoreIndex`; on webgpu the loss is
  * NaN
@@ -57,10 +62,11 @@ export const linearCrossEntropy = defineOp(
       const shape = broadcastShapes(x.shape.slice(0, -1), labels.shape) ?? labels.shape;
       const flat = reshape(broadcast(labels, shape), { shape: [sizeOf(shape)] });
       const wide = broadcast(x, [...shape, x.shape[x.rank - 1]]);
+      const attrs = { ignoreIndex, reduction, chunk };
       // Decoded once, not for each chunk.
       const head = isStored(weight.dtype) ? cast(weight, { dtype: x.dtype }) : weight;
-      const total = totalLoss(rows(wide), head, flat, ignoreIndex, chunk);
-      return reduction === "sum" ? total : div(total, countLabels(flat, ignoreIndex, x.dtype));
+      if (x.device === "cpu" && x.dtype === "f32") return lossWithCotangents(rows(wide), head, flat, attrs);
+      return chunkedLoss({ x: rows(wide), weight: head, labels: flat }, attrs);
     },
     domain: { labels: labelDomain },
     draw(draw) {
@@ -79,6 +85,52 @@ export const linearCrossEntropy = defineOp(
 );
 
 const broadcast = (x: Tensor, shape: Shape): Tensor => (sameShape(x.shape, shape) ? x : expand(x, { shape }));
+
+interface Attrs {
+  readonly ignoreIndex: number;
+  readonly reduction: "mean" | "sum";
+  readonly chunk: number;
+}
+
+/**
+ * The loss of rows, with the cotangents computed beside it while the logits are at hand: backward only scales
+ * them. A sweep that is recorded itself goes through the smaller ops instead.
+ */
+function lossWithCotangents(x: Tensor, weight: Tensor, labels: Tensor, attrs: Attrs): Tensor {
+  const wanted = [x, weight].map((input) => isGradEnabled() && input.requiresGrad);
+  const [loss, ...cotangents] = noGrad(() =>
+    tidy(() => {
+      const [wantsX, wantsWeight] = wanted;
+      const parts = linearLossParts(x, weight, labels, { ...attrs, wantsX, wantsWeight });
+      let end = 0;
+      const next = (shape: Shape): Tensor => {
+        const start = end;
+        end += sizeOf(shape);
+        return reshape(slice(parts, { axis: 0, start, end }), { shape });
+      };
+      return [next([]), ...[x, weight].filter((_, i) => wanted[i]).map(({ shape }) => next(shape))];
+    }),
+  );
+  // The cotangents are inputs of the node, so that the graph keeps and frees them.
+  return record("linearCrossEntropy", [x, weight, labels, ...cotangents], loss, (dy, needed) => {
+    if (isGradEnabled()) {
+      const spec = { ...linearCrossEntropy.spec, decompose: chunkedLoss } as unknown as OpSpec;
+      return throughDecompose(spec, [x, weight, labels], { ...attrs }, dy, needed.slice(0, 3));
+    }
+    const left = [...cotangents];
+    const own = wanted.map((isWanted) => (isWanted ? (left.shift() ?? null) : null));
+    return own.map((cotangent, i) => (cotangent && needed[i] ? mul(cotangent, dy) : null));
+  });
+}
+
+/** The loss of rows in differentiable ops, `chunk` rows of logits at a time. */
+function chunkedLoss(
+  { x, weight, labels }: Readonly<Record<"x" | "weight" | "labels", Tensor>>,
+  { ignoreIndex, reduction, chunk }: Attrs,
+): Tensor {
+  const total = totalLoss(x, weight, labels, ignoreIndex, chunk);
+  return reduction === "sum" ? total : div(total, countLabels(labels, ignoreIndex, x.dtype));
+}
 
 /**
  * The summed loss of the rows. Splits in halves of whole chunks, so that backward pads each row's cotangent

@@ -23,7 +23,10 @@ export const linear = defineOp("linear", "x[*, k], weight[m, k]:float|stored -> 
     y[i] = total;`,
   fast: {
     wgsl: (profile, { n, m, k }) => gemmPlan(profile, "NT", { batch: 1, m: n, n: m, k }),
-    simd: ({ x, weight }, y, { n, m, k }) => gemm("NT", n, m, k, x, weight, y),
+    simd({ x, weight }, y, { n, m, k }) {
+      gemm("NT", n, m, k, x, weight, y);
+      return true;
+    },
   },
   vjp: ({ x, weight }, dy) => ({
     x: (): Tensor => linearDx(dy, weight),
@@ -49,7 +52,10 @@ export const linearDx = defineOp("linearDx", "dy[*, m], weight[m, k]:float|store
     dx[i] = total;`,
   fast: {
     wgsl: (profile, { n, m, k }) => gemmPlan(profile, "NN", { batch: 1, m: n, n: k, k: m }),
-    simd: ({ dy, weight }, dx, { n, m, k }) => gemm("NN", n, k, m, dy, weight, dx),
+    simd({ dy, weight }, dx, { n, m, k }) {
+      gemm("NN", n, k, m, dy, weight, dx);
+      return true;
+    },
   },
   vjp: ({ dy, weight }, g) => ({
     dy: (): Tensor => linear(g, weight),
@@ -75,7 +81,10 @@ export const linearDweight = defineOp("linearDweight", "dy[t, m], x[t, k] -> dwe
     dweight[i] = total;`,
   fast: {
     wgsl: (profile, { t, m, k }) => gemmPlan(profile, "TN", { batch: 1, m, n: k, k: t }),
-    simd: ({ dy, x }, dweight, { t, m, k }) => gemm("TN", m, k, t, dy, x, dweight),
+    simd({ dy, x }, dweight, { t, m, k }) {
+      gemm("TN", m, k, t, dy, x, dweight);
+      return true;
+    },
   },
   vjp: ({ dy, x }, g) => ({
     dy: (): Tensor => linear(x, g),

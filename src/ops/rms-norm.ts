@@ -1,3 +1,4 @@
+import { rmsNormDweightF32, rmsNormDxF32, rmsNormF32 } from "../cpu/rows.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { add } from "./add.ts";
 import { defineOp } from "./define-op.ts";
@@ -34,7 +35,10 @@ export const rmsNorm = defineOp("rmsNorm", "x[*, d], weight[d] -> y[*, d]", {
     var squares = 0.0;
     for (var j = i - i % dims.d; j < i - i % dims.d + dims.d; j++) { squares += x[j] * x[j]; }
     y[i] = x[i] * inverseSqrt(squares / f32(dims.d) + dims.eps) * weight[i % dims.d];`,
-  fast: { wgsl: (profile, { n, d }, attrs) => rowPlan(profile, FORWARD, n, d, attrs) },
+  fast: {
+    wgsl: (profile, { n, d }, attrs) => rowPlan(profile, FORWARD, n, d, attrs),
+    simd: ({ x, weight }, y, { n, d }, attrs) => rmsNormF32(x, weight, y, { rows: n, d, eps: attrs.eps }),
+  },
   decompose: ({ x, weight }, attrs) => mul(mul(x, inverse(x, attrs)), weight),
   vjp: ({ x, weight }, dy, attrs) => ({
     x: (): Tensor => rmsNormDx(x, weight, dy, attrs),
@@ -79,7 +83,11 @@ export const rmsNormDx = defineOp("rmsNormDx", "x[*, d], weight[d], dy[*, d] -> 
     }
     let r = inverseSqrt(squares / f32(dims.d) + dims.eps);
     dx[i] = r * (dy[i] * weight[i - start] - x[i] * (dot_gx * r * r / f32(dims.d)));`,
-  fast: { wgsl: (profile, { n, d }, attrs) => rowPlan(profile, BACKWARD, n, d, attrs) },
+  fast: {
+    wgsl: (profile, { n, d }, attrs) => rowPlan(profile, BACKWARD, n, d, attrs),
+    simd: ({ x, weight, dy }, dx, { n, d }, attrs) =>
+      rmsNormDxF32(x, weight, dy, dx, { rows: n, d, eps: attrs.eps }),
+  },
   decompose({ x, weight, dy }, attrs) {
     const r = inverse(x, attrs);
     const normal = mul(x, r);
@@ -129,6 +137,10 @@ export const rmsNormDweight = defineOp("rmsNormDweight", "x[*, d], dy[*, d] -> d
       total += dy[row * dims.d + i] * x[row * dims.d + i] * r;
     }
     dweight[i] = total;`,
-  fast: { wgsl: (profile, { n, d }, attrs) => weightPlan(profile, n, d, attrs.eps) },
+  fast: {
+    wgsl: (profile, { n, d }, attrs) => weightPlan(profile, n, d, attrs.eps),
+    simd: ({ x, dy }, dweight, { n, d }, attrs) =>
+      rmsNormDweightF32(x, dy, dweight, { rows: n, d, eps: attrs.eps }),
+  },
   decompose: ({ x, dy }, attrs) => sumTo(mul(dy, mul(x, inverse(x, attrs))), [x.shape[x.rank - 1]]),
 });

@@ -1,5 +1,6 @@
 import { foldGrid, GROUP_NUMBER } from "../gpu/fold-grid.ts";
 import type { KernelPlan, KernelSource } from "../tensor/op-spec.ts";
+import { ropeF32 } from "../cpu/rows.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { add } from "./add.ts";
 import { defineOp } from "./define-op.ts";
@@ -71,7 +72,11 @@ export const rope = defineOp("rope", "x[b, t, h, 2*p], cos[t, p], sin[t, p] -> y
     let angle = i / (2u * dims.p) / dims.h % dims.t * dims.p + j % dims.p;
     if (j < dims.p) { y[i] = x[i] * cos[angle] - x[i + dims.p] * dims.turn * sin[angle]; }
     else { y[i] = x[i] * cos[angle] + x[i - dims.p] * dims.turn * sin[angle]; }`,
-  fast: { wgsl: (_profile, dims, { turn }) => ropePlan(dims, turn) },
+  fast: {
+    wgsl: (_profile, dims, { turn }) => ropePlan(dims, turn),
+    simd: ({ x, cos, sin }, y, { b, t, h, p }, { turn }) =>
+      ropeF32(x, cos, sin, y, { rows: b * t, t, h, p, turn }),
+  },
   vjp: ({ x, cos, sin }, dy, { turn }) => ({
     x: (): Tensor => rope(dy, cos, sin, { turn: -turn }),
     cos: () => overHeads(add(mul(low(dy), low(x)), mul(high(dy), high(x)))),

@@ -1,3 +1,4 @@
+import { subtractF32 } from "../cpu/elementwise.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { defineOp } from "./define-op.ts";
 import { neg } from "./neg.ts";
@@ -9,5 +10,6 @@ export const sub = defineOp("sub", "a[*], b[*] -> y[*]", {
     for (let i = 0; i < y.length; i++) y[i] = a[i] - b[i];
   },
   pointwise: "a - b",
+  fast: { simd: ({ a, b }, y) => subtractF32(a, b, y) },
   vjp: ({ a, b }, dy) => ({ a: (): Tensor => sumTo(dy, a.shape), b: (): Tensor => neg(sumTo(dy, b.shape)) }),
 });

@@ -1,4 +1,4 @@
-import { fastExp } from "../cpu/fast-exp.ts";
+import { swigluDgateF32, swigluF32 } from "../cpu/elementwise.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { add } from "./add.ts";
 import { defineOp } from "./define-op.ts";
@@ -16,11 +16,7 @@ export const swiglu = defineOp("swiglu", "gate[*], up[*] -> y[*]", {
     for (let i = 0; i < y.length; i++) y[i] = (gate[i] / (1 + Math.exp(-gate[i]))) * up[i];
   },
   pointwise: "gate / (V(1.0) + exp(-gate)) * up",
-  fast: {
-    simd({ gate, up }, y) {
-      for (let i = 0; i < y.length; i++) y[i] = (gate[i] / (1 + fastExp(-gate[i]))) * up[i];
-    },
-  },
+  fast: { simd: ({ gate, up }, y) => swigluF32(gate, up, y) },
   decompose: ({ gate, up }) => mul(silu(gate), up),
   vjp: ({ gate, up }, dy) => ({
     gate: (): Tensor => sumTo(swigluDgate(gate, up, dy), gate.shape),
@@ -42,14 +38,7 @@ fn slope(gate: V) -> V {
   return s * (V(1.0) + gate * (V(1.0) - s));
 }`,
   pointwise: "dy * up * slope(gate)",
-  fast: {
-    simd({ gate, up, dy }, dgate) {
-      for (let i = 0; i < dgate.length; i++) {
-        const s = 1 / (1 + fastExp(-gate[i]));
-        dgate[i] = dy[i] * up[i] * s * (1 + gate[i] * (1 - s));
-      }
-    },
-  },
+  fast: { simd: ({ gate, up, dy }, dgate) => swigluDgateF32(gate, up, dy, dgate) },
   decompose({ gate, up, dy }) {
     const s = sigmoid(gate);
     return mul(mul(dy, up), mul(s, add(1, mul(gate, sub(1, s)))));

@@ -125,7 +125,10 @@ export interface OpSpec<N extends string = string, A extends AttrSpecs = AttrSpe
   /** Second implementations of the same declaration, held to the same laws: a tuned kernel, and f32 code for the CPU. */
   readonly fast?: {
     readonly wgsl?: (profile: KernelProfile, dims: Dims<D>, attrs: AttrValues<A>, params: P) => KernelPlan | null;
-    readonly simd?: (inputs: Record<N, Float32Array>, out: Float32Array, dims: Dims<D>, attrs: AttrValues<A>, params: P) => void;
+    /** `out` arrives with any values; true: all of it was written, false: the reference shall run. */
+    readonly simd?: (
+      inputs: Record<N, Float32Array>, out: Float32Array, dims: Dims<D>, attrs: AttrValues<A>, params: P,
+    ) => boolean;
     /** Without one, a stored operand is decoded to f32 for the time of the op. */
     readonly packed?: PackedKernels<N, A, D, P>;
   };

@@ -32,6 +32,7 @@ export class Parameter extends Tensor {
     if (this.requiresGrad && isStored(value.dtype)) {
       throw new PolargradError(`assign: the parameter requires a gradient, which ${value.dtype} cannot have; set requiresGrad = false or cast the value to "f32"`);
     }
+    value.settle();
     this.replaceStorage(value.storage);
     this.#version++;
   }

@@ -163,6 +163,11 @@ export class Tensor {
     return new Tensor(this.shape, this.storage);
   }
 
+  /** The tensor lives long: on the CPU, its elements move to where kernels read them in place. */
+  settle(): void {
+    if (this.#storage instanceof CpuStorage) this.#storage.settle();
+  }
+
   /** Let go of the elements. Safe to call twice. */
   dispose(): void {
     if (!this.#storage) return;

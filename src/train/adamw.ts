@@ -1,4 +1,4 @@
-import { adamwUpdate, ema, emaSquare, noGrad, zeros } from "../ops/index.ts";
+import { adamwMany, noGrad, zeros } from "../ops/index.ts";
 import { PolargradError } from "../tensor/errors.ts";
 import { Parameter } from "../tensor/parameter.ts";
 import { keep } from "../tensor/scope.ts";
@@ -66,7 +66,7 @@ export class AdamW {
   /** Update every parameter that has a gradient. */
   step(): void {
     noGrad(() => {
-      for (const group of this.paramGroups) for (const parameter of group.params) if (parameter.grad) this.#update(parameter, parameter.grad, group);
+      for (const group of this.paramGroups) this.#update(group);
     });
   }
 
@@ -89,21 +89,29 @@ export class AdamW {
     this.#moments.clear();
   }
 
-  #update(parameter: Parameter, gradient: Tensor, { lr, betas, eps, weightDecay }: ParamGroup): void {
-    const moments = this.#momentsOf(parameter);
-    const [beta1, beta2] = betas;
-    const step = ++moments.step;
-    moments.expAvg = replace(moments.expAvg, ema(moments.expAvg, gradient, { beta: beta1 }));
-    moments.expAvgSq = replace(moments.expAvgSq, emaSquare(moments.expAvgSq, gradient, { beta: beta2 }));
-    const next = adamwUpdate(parameter, moments.expAvg, moments.expAvgSq, {
-      lr,
-      eps,
-      decay: weightDecay,
-      correction1: 1 - beta1 ** step,
-      correction2: 1 - beta2 ** step,
-    });
-    parameter.assign(next);
-    next.dispose();
+  /** Parameters of one kind that have taken as many steps are updated together. */
+  #update({ params, lr, betas: [beta1, beta2], eps, weightDecay }: ParamGroup): void {
+    const together = new Map<string, Parameter[]>();
+    for (const parameter of params) {
+      if (!parameter.grad) continue;
+      const key = `${parameter.device} ${parameter.dtype} ${++this.#momentsOf(parameter).step}`;
+      together.set(key, [...(together.get(key) ?? []), parameter]);
+    }
+    for (const same of together.values()) {
+      const { step } = this.#momentsOf(same[0]);
+      const numbers = { beta1, beta2, lr, eps, decay: weightDecay, correction1: 1 - beta1 ** step, correction2: 1 - beta2 ** step };
+      const tensors = same.map((p) => {
+        const { expAvg: m, expAvgSq: v } = this.#momentsOf(p);
+        return { p, g: p.grad as Tensor, m, v };
+      });
+      adamwMany(tensors, numbers).forEach(({ p, m, v }, i) => {
+        const moments = this.#momentsOf(same[i]);
+        moments.expAvg = replace(moments.expAvg, m);
+        moments.expAvgSq = replace(moments.expAvgSq, v);
+        same[i].assign(p);
+        p.dispose();
+      });
+    }
   }
 
   #momentsOf(parameter: Parameter): Moments {
@@ -117,7 +125,7 @@ export class AdamW {
 }
 
 function replace(old: Tensor, next: Tensor): Tensor {
-  old.dispose();
+  if (old !== next) old.dispose();
   return keep(next);
 }
 

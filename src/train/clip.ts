@@ -1,4 +1,4 @@
-import { add, div, minimum, mul, noGrad, sqrt, sum, tidy } from "../ops/index.ts";
+import { clippedMany, noGrad, tidy } from "../ops/index.ts";
 import { PolargradError } from "../tensor/errors.ts";
 import { keep } from "../tensor/scope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -24,14 +24,11 @@ export function clipGradients(params: Iterable<Tensor>, maxNorm: number): Tensor
   if (owners.length === 0) return null;
   return noGrad(() =>
     tidy(() => {
-      const squares = owners.map(({ grad }) => sum(mul(grad as Tensor, grad as Tensor)));
-      const norm = sqrt(squares.reduce((a, b) => add(a, b)));
-      const factor = minimum(div(maxNorm, add(norm, 1e-6)), 1);
-      for (const owner of owners) {
-        const old = owner.grad as Tensor;
-        owner.grad = keep(mul(old, factor));
-        old.dispose();
-      }
+      const { clipped, norm } = clippedMany(owners.map(({ grad }) => grad as Tensor), maxNorm);
+      owners.forEach((owner, i) => {
+        owner.grad?.dispose();
+        owner.grad = keep(clipped[i]);
+      });
       return norm;
     }),
   );

@@ -1,10 +1,9 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { gemm, gemmVariant } from "../../src/cpu/gemm.ts";
-import { GEMM_MODES, gemmFault } from "../../src/cpu/wasm/check-gemm.ts";
-import type { Gemm, GemmMode } from "../../src/cpu/wasm/gemm-types.ts";
-import { loopGemm } from "../../src/cpu/wasm/loops.ts";
-import { scratchBytes } from "../../src/cpu/wasm/packed-gemm.ts";
-import { chooseGemm, GEMM_VARIANTS } from "../../src/cpu/wasm/variants.ts";
+import { GEMM_MODES, gemmFault } from "../../src/cpu/check-gemm.ts";
+import type { Gemm, GemmMode } from "../../src/cpu/gemm-types.ts";
+import { loopGemm } from "../../src/cpu/loops.ts";
+import { chooseKernels, VARIANTS } from "../../src/cpu/variants.ts";
 import { ArgumentError, DeviceError } from "../../src/tensor/errors.ts";
 
 type Size = readonly [m: number, n: number, k: number];
@@ -18,7 +17,7 @@ const SIZES: readonly Size[] = [
 const RANDOM_SIZES = 12;
 const SEED = 20250101;
 
-const variants = GEMM_VARIANTS.map(({ name, create }) => ({ name, run: create() }));
+const variants = VARIANTS.map(({ name, create }) => ({ name, run: create("gemm")?.gemm }));
 for (const { name, run } of variants) {
   if (run) continue;
   console.warn(`gemm variant "${name}" is not tested: Node ${process.version}, ${process.arch} cannot run it`);
@@ -160,14 +159,6 @@ describe("gemm", () => {
     expect(runnable.map(({ name }) => name)).toContain(gemmVariant());
   });
 
-  it("keeps its scratch memory below 64 MB for any size", () => {
-    const large = [[1024, 1024, 4096], [1e6, 1e6, 4096], [1e6, 1e6, 4097], [1025, 1025, 1e9], [1e9, 1, 1]];
-    for (const size of large) {
-      for (const tileColumns of [8, 16]) {
-        expect(scratchBytes(size[0], size[1], size[2], tileColumns)).toBeLessThan(64e6);
-      }
-    }
-  });
 });
 
 describe("the self-check", () => {
@@ -200,13 +191,13 @@ describe("the self-check", () => {
 
   it("drops a wrong variant with a warning, and takes the next", () => {
     const warn = vi.fn();
-    const wrong = { name: "relaxed", create: () => planted["one element is NaN"] } as const;
-    const good = { name: "off", create: () => loopGemm } as const;
-    expect(chooseGemm(undefined, [wrong, good], warn).name).toBe("off");
+    const wrong = { name: "relaxed", create: () => ({ gemm: planted["one element is NaN"], engine: null }) } as const;
+    const good = { name: "off", create: () => ({ gemm: loopGemm, engine: null }) } as const;
+    expect(chooseKernels(undefined, [wrong, good], warn).name).toBe("off");
     expect(warn).toHaveBeenCalledOnce();
-    expect(warn.mock.calls[0][0]).toContain('variant "relaxed" gives wrong results here and is not used: NN');
-    expect(() => chooseGemm("relaxed", [wrong, good], warn)).toThrow(DeviceError);
-    expect(() => chooseGemm(undefined, [wrong], warn)).toThrow(DeviceError);
+    expect(warn.mock.calls[0][0]).toContain('variant "relaxed" give wrong results here and are not used: NN');
+    expect(() => chooseKernels("relaxed", [wrong, good], warn)).toThrow(DeviceError);
+    expect(() => chooseKernels(undefined, [wrong], warn)).toThrow(DeviceError);
   });
 });
 
@@ -221,18 +212,18 @@ describe("the choice of a variant", () => {
 
   it("skips what the engine cannot run, and refuses it where it is forced", () => {
     const absent = { name: "256", create: () => null, gain: 1.3 } as const;
-    const good = { name: "off", create: () => loopGemm } as const;
-    expect(chooseGemm(undefined, [absent, good]).name).toBe("off");
-    expect(() => chooseGemm("256", [absent, good])).toThrow("POLARGRAD_SIMD=256 cannot run in this engine");
+    const good = { name: "off", create: () => ({ gemm: loopGemm, engine: null }) } as const;
+    expect(chooseKernels(undefined, [absent, good]).name).toBe("off");
+    expect(() => chooseKernels("256", [absent, good])).toThrow("POLARGRAD_SIMD=256 cannot run in this engine");
   });
 
   it("takes a variant with a gain only where it is that much faster than the next", () => {
-    const fast = { name: "256", create: () => loopGemm, gain: 1.3 } as const;
-    const slow = { name: "relaxed", create: () => spin(15) } as const;
-    expect(chooseGemm(undefined, [fast, slow]).name).toBe("256");
-    const next = { name: "off", create: () => loopGemm } as const;
-    expect(chooseGemm(undefined, [{ ...slow, gain: 1.3 }, next]).name).toBe("off");
-    expect(chooseGemm(undefined, [fast]).name).toBe("256");
+    const fast = { name: "256", create: () => ({ gemm: loopGemm, engine: null }), gain: 1.3 } as const;
+    const slow = { name: "relaxed", create: () => ({ gemm: spin(15), engine: null }) } as const;
+    expect(chooseKernels(undefined, [fast, slow]).name).toBe("256");
+    const next = { name: "off", create: () => ({ gemm: loopGemm, engine: null }) } as const;
+    expect(chooseKernels(undefined, [{ ...slow, gain: 1.3 }, next]).name).toBe("off");
+    expect(chooseKernels(undefined, [fast]).name).toBe("256");
   });
 
   it.each(runnable)("obeys POLARGRAD_SIMD=$name", async ({ name }) => {
@@ -243,7 +234,7 @@ describe("the choice of a variant", () => {
   });
 
   it("refuses an unknown name", () => {
-    const law = 'gemm: POLARGRAD_SIMD must be one of 256, relaxed, 128, off, got "512"';
-    expect(() => chooseGemm("512")).toThrow(law);
+    const law = 'the CPU: POLARGRAD_SIMD must be one of 256, relaxed, 128, off, got "512"';
+    expect(() => chooseKernels("512")).toThrow(law);
   });
 });

@@ -34,6 +34,7 @@ export const soundOp = defineOp("soundOp", "a[*], b[*] -> y[*]", {
   fast: {
     simd({ a, b }, y, _dims, { eps }) {
       for (let i = 0; i < y.length; i++) y[i] = a[i] * b[i] * a[i] * eps;
+      return true;
     },
   },
   decompose: ({ a, b }, { eps }) => mul(mul(mul(a, a), b), eps),
@@ -101,6 +102,7 @@ export const hardCodedEps = defineOp("hardCodedEps", "x[*] -> y[*]", {
   fast: {
     simd({ x }, y) {
       for (let i = 0; i < y.length; i++) y[i] = x[i] + 1e-5;
+      return true;
     },
   },
   vjp: (_inputs, dy) => ({ x: () => dy }),
@@ -214,6 +216,7 @@ export const fickle = defineOp("fickle", "x[*] -> y[*]", {
     simd({ x }, y) {
       calls++;
       for (let i = 0; i < y.length; i++) y[i] = x[i] + calls * 2 ** -20;
+      return true;
     },
   },
 });

@@ -1,50 +1,83 @@
 /**
  * A small WebAssembly assembler: instructions are byte arrays that nest like expressions, and
- * {@link assembleModule} puts functions and one exported memory into a binary module.
- * Opcodes and section numbers: https://webassembly.github.io/spec/core/binary and the relaxed SIMD proposal.
+ * {@link assembleModule} puts functions over one imported memory into a binary module.
+ * Section numbers: https://webassembly.github.io/spec/core/binary.
  */
+import { type Code, sized, text, unsigned, vector } from "./encoding.ts";
+import { f32x4, i32 } from "./instructions.ts";
 
-/** Encoded instructions. */
-export type Code = readonly number[];
+export type { Code } from "./encoding.ts";
 
 /** The value types that the kernels use. */
-export type ValueType = "i32" | "v128";
+export type ValueType = "i32" | "f32" | "v128";
 
 /** A parameter or a local variable of a function, by its index. */
 export interface Local {
   readonly index: number;
 }
 
-/** One exported function: `params` i32 parameters, no result, a body that may claim locals from the frame. */
+/** What distinguishes one build of the kernels from another. */
+export interface KernelShape {
+  /** Columns of the matrix product's tile: 8, or 16 where pairs of vectors are folded into one. */
+  readonly tileColumns: 8 | 16;
+  /** Use the relaxed multiply-add instead of a multiplication and an addition. */
+  readonly relaxed: boolean;
+}
+
+/** One function without a result: its body may claim locals from the frame. */
 export interface FunctionSource {
   readonly name: string;
-  readonly params: number;
+  readonly params: readonly ValueType[];
+  /** Default: true. */
+  readonly exported?: boolean;
   readonly body: (frame: Frame, params: readonly Local[]) => readonly Code[];
 }
 
-const VALUE_TYPE: Readonly<Record<ValueType, number>> = { i32: 0x7f, v128: 0x7b };
+/** The memory that a module imports as `env.memory`. */
+export interface MemoryImport {
+  readonly shared: boolean;
+  /** Most pages of 64 KiB. */
+  readonly maximum: number;
+}
+
+const VALUE_TYPE: Readonly<Record<ValueType, number>> = { i32: 0x7f, f32: 0x7d, v128: 0x7b };
 const NO_RESULT = 0x40;
-const ALIGN_4_BYTES = 2;
 
-/** Claims the local variables of one function, numbered after its parameters. */
+/** One function under construction: claims its local variables, numbered after its parameters. */
 export class Frame {
+  readonly shape: KernelShape;
   readonly types: ValueType[] = [];
-  private readonly params: number;
+  readonly #params: number;
+  readonly #functions: readonly string[];
 
-  /** @param params How many indices the parameters take. */
-  constructor(params: number) {
-    this.params = params;
+  /** @param params how many indices the parameters take; @param functions names that `call` knows */
+  constructor(shape: KernelShape, params: number, functions: readonly string[]) {
+    this.shape = shape;
+    this.#params = params;
+    this.#functions = functions;
   }
 
   /** A new local variable, zero at the start of a call. */
   local(type: ValueType): Local {
     this.types.push(type);
-    return { index: this.params + this.types.length - 1 };
+    return { index: this.#params + this.types.length - 1 };
   }
 
   /** `count` new local variables of one type. */
   locals(type: ValueType, count: number): Local[] {
     return Array.from({ length: count }, () => this.local(type));
+  }
+
+  /** Call another function of the module. */
+  call(name: string, ...args: readonly Code[]): Code {
+    const index = this.#functions.indexOf(name);
+    if (index < 0) throw new Error(`the module has no function ${name}`);
+    return [...args.flat(), 0x10, ...unsigned(index)];
+  }
+
+  /** `x * y + z` in four lanes: fused where the build says so. */
+  multiplyAdd(x: Code, y: Code, z: Code): Code {
+    return this.shape.relaxed ? f32x4.relaxedMadd(x, y, z) : f32x4.add(f32x4.multiply(x, y), z);
   }
 }
 
@@ -69,104 +102,45 @@ export function countUp(counter: Local, step: number, limit: Code, body: readonl
   return [0x03, NO_RESULT, ...body.flat(), ...increase(counter, i32.constant(step)), ...again, 0x0d, 0, 0x0b];
 }
 
+/** As `countUp`, but no turn where the counter is not below the limit at the start. */
+export function countWhile(counter: Local, step: number, limit: Code, body: readonly Code[]): Code {
+  const isDone = i32.isZero(i32.lessThan(get(counter), limit));
+  return [0x02, NO_RESULT, ...isDone, 0x0d, 0, ...countUp(counter, step, limit, body), 0x0b];
+}
+
 /** Run `yes` where the i32 condition is not zero, `no` elsewhere. */
-export function ifElse(condition: Code, yes: readonly Code[], no: readonly Code[]): Code {
-  return [...condition, 0x04, NO_RESULT, ...yes.flat(), 0x05, ...no.flat(), 0x0b];
+export function ifElse(condition: Code, yes: readonly Code[], no: readonly Code[] = []): Code {
+  const otherwise = no.length > 0 ? [0x05, ...no.flat()] : [];
+  return [...condition, 0x04, NO_RESULT, ...yes.flat(), ...otherwise, 0x0b];
 }
 
-/** 32-bit integer instructions; addresses are i32 byte offsets. */
-export const i32 = {
-  constant: (value: number): Code => [0x41, ...signed(value)],
-  add: (x: Code, y: Code): Code => [...x, ...y, 0x6a],
-  multiply: (x: Code, y: Code): Code => [...x, ...y, 0x6c],
-  lessThan: (x: Code, y: Code): Code => [...x, ...y, 0x49],
-};
-
-/** 128-bit loads and stores at `address + offset` bytes, 4-byte aligned. `loadSplat` repeats one word. */
-export const v128 = {
-  zero: (): Code => [...simd(12), ...new Array<number>(16).fill(0)],
-  load: (address: Code, offset: number): Code => [...address, ...simd(0), ALIGN_4_BYTES, ...unsigned(offset)],
-  loadSplat: (address: Code, offset: number): Code => [
-    ...address, ...simd(9), ALIGN_4_BYTES, ...unsigned(offset),
-  ],
-  store: (address: Code, offset: number, value: Code): Code => [
-    ...address, ...value, ...simd(11), ALIGN_4_BYTES, ...unsigned(offset),
-  ],
-};
-
-/** Four-lane f32 arithmetic. `relaxedMadd` is `x * y + z`, rounded once or twice as the engine likes. */
-export const f32x4 = {
-  add: (x: Code, y: Code): Code => [...x, ...y, ...simd(0xe4)],
-  multiply: (x: Code, y: Code): Code => [...x, ...y, ...simd(0xe6)],
-  relaxedMadd: (x: Code, y: Code, z: Code): Code => [...x, ...y, ...z, ...simd(0x105)],
-};
-
-/** Four 32-bit words picked from the eight of `x` (0 to 3) and `y` (4 to 7). */
-export function shuffleWords(x: Code, y: Code, words: readonly number[]): Code {
-  return [...x, ...y, ...simd(13), ...words.flatMap((word) => [0, 1, 2, 3].map((byte) => word * 4 + byte))];
-}
-
-/** The binary of a module that exports the functions and a growing memory of one page, named `memory`. */
-export function assembleModule(functions: readonly FunctionSource[]): Uint8Array<ArrayBuffer> {
-  const types = functions.map(({ params }) => [
-    0x60, ...vector(new Array<Code>(params).fill([VALUE_TYPE.i32])), ...vector([]),
-  ]);
-  const exports = functions.map(({ name }, index) => [...text(name), 0, ...unsigned(index)]);
+/** The binary of a module with these functions over a memory that it imports as `env.memory`. */
+export function assembleModule(
+  functions: readonly FunctionSource[], shape: KernelShape, memory: MemoryImport,
+): Uint8Array<ArrayBuffer> {
+  const names = functions.map(({ name }) => name);
+  const types = functions.map(({ params }) => [0x60, ...vector(params.map((type) => [VALUE_TYPE[type]])), ...vector([])]);
+  const limits = [memory.shared ? 3 : 1, ...unsigned(1), ...unsigned(memory.maximum)];
+  const exports = functions.flatMap(({ name, exported = true }, index) =>
+    exported ? [[...text(name), 0, ...unsigned(index)]] : [],
+  );
   return Uint8Array.from([
     0, 0x61, 0x73, 0x6d, 1, 0, 0, 0,
     ...section(1, vector(types)),
+    ...section(2, vector([[...text("env"), ...text("memory"), 2, ...limits]])),
     ...section(3, vector(functions.map((_, index) => unsigned(index)))),
-    ...section(5, vector([[0, ...unsigned(1)]])),
-    ...section(7, vector([...exports, [...text("memory"), 2, 0]])),
-    ...section(10, vector(functions.map(functionBody))),
+    ...section(7, vector(exports)),
+    ...section(10, vector(functions.map((source) => functionBody(source, shape, names)))),
   ]);
 }
 
-function functionBody({ params, body }: FunctionSource): Code {
-  const frame = new Frame(params);
-  const code = body(frame, Array.from({ length: params }, (_, index) => ({ index }))).flat();
+function functionBody({ params, body }: FunctionSource, shape: KernelShape, names: readonly string[]): Code {
+  const frame = new Frame(shape, params.length, names);
+  const code = body(frame, params.map((_, index) => ({ index }))).flat();
   const locals = vector(frame.types.map((type) => [1, VALUE_TYPE[type]]));
   return sized([...locals, ...code, 0x0b]);
 }
 
 function section(id: number, content: Code): Code {
   return [id, ...sized(content)];
-}
-
-function sized(bytes: Code): Code {
-  return [...unsigned(bytes.length), ...bytes];
-}
-
-function vector(items: readonly Code[]): Code {
-  return [...unsigned(items.length), ...items.flat()];
-}
-
-function text(name: string): Code {
-  return sized([...new TextEncoder().encode(name)]);
-}
-
-function simd(opcode: number): Code {
-  return [0xfd, ...unsigned(opcode)];
-}
-
-/** LEB128, unsigned: seven bits a byte, the lowest first. */
-function unsigned(value: number): number[] {
-  const bytes: number[] = [];
-  let rest = value;
-  while (rest >= 0x80) {
-    bytes.push((rest & 0x7f) | 0x80);
-    rest >>>= 7;
-  }
-  return [...bytes, rest];
-}
-
-/** LEB128, signed: ends when what is left is the sign of the last byte's bit 6. */
-function signed(value: number): number[] {
-  const bytes: number[] = [];
-  let rest = value;
-  while (rest < -0x40 || rest > 0x3f) {
-    bytes.push((rest & 0x7f) | 0x80);
-    rest >>= 7;
-  }
-  return [...bytes, rest & 0x7f];
 }

@@ -17,7 +17,14 @@ interface Strided {
 }
 
 /** The product in plain JavaScript, 4×4 outputs at a time, summed in f64: for tiny sizes, SIMD off. */
-export const loopGemm: Gemm = (mode, m, n, k, a, b, out, accumulate) => {
+export const loopGemm: Gemm = (mode, m, n, k, a, b, out, accumulate, batch = 1) => {
+  for (let i = 0; i < batch; i++) {
+    const part = (x: Float32Array, size: number): Float32Array => (batch > 1 ? x.subarray(i * size, (i + 1) * size) : x);
+    oneProduct(mode, m, n, k, part(a, m * k), part(b, k * n), part(out, m * n), accumulate);
+  }
+};
+
+const oneProduct: Gemm = (mode, m, n, k, a, b, out, accumulate) => {
   const product: Strided = {
     n, k, a, b, out, accumulate,
     aRow: mode === "TN" ? 1 : k,

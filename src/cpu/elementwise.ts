@@ -1,0 +1,33 @@
+import { launch } from "./launch.ts";
+import {
+  addElements, ELEMENTS_A_UNIT, multiplyElements, subtractElements, swigluDgateElements, swigluElements,
+} from "./wasm/elementwise-kernel.ts";
+
+/** ns for a float of a simple op, and of one with an exponential. */
+const SIMPLE_COST = 0.4;
+const EXP_COST = 1.2;
+
+const options = (count: number, cost: number) => ({
+  units: Math.ceil(count / ELEMENTS_A_UNIT),
+  cost: count * cost,
+});
+
+/** `y = a + b`; all of one length. False: not computed, as of all functions here. */
+export const addF32 = (a: Float32Array, b: Float32Array, y: Float32Array): boolean =>
+  launch(addElements, { a, b, y, count: y.length }, options(y.length, SIMPLE_COST));
+
+/** `y = a - b`. */
+export const subtractF32 = (a: Float32Array, b: Float32Array, y: Float32Array): boolean =>
+  launch(subtractElements, { a, b, y, count: y.length }, options(y.length, SIMPLE_COST));
+
+/** `y = a · b`. */
+export const multiplyF32 = (a: Float32Array, b: Float32Array, y: Float32Array): boolean =>
+  launch(multiplyElements, { a, b, y, count: y.length }, options(y.length, SIMPLE_COST));
+
+/** `y = silu(gate) · up`. */
+export const swigluF32 = (gate: Float32Array, up: Float32Array, y: Float32Array): boolean =>
+  launch(swigluElements, { gate, up, y, count: y.length }, options(y.length, EXP_COST));
+
+/** The cotangent of `swigluF32`'s gate. */
+export const swigluDgateF32 = (gate: Float32Array, up: Float32Array, dy: Float32Array, y: Float32Array): boolean =>
+  launch(swigluDgateElements, { gate, up, dy, y, count: y.length }, options(y.length, EXP_COST));
