@@ -9,8 +9,11 @@ import { adapters, answer, isAnswered } from "./adapters.ts";
 import { base, configOf, fill, logitsOf, relativeError, useGoldens } from "./models.ts";
 
 const FILES = ["adapter_config.json", "adapter_model.safetensors"];
-/** How far from PEFT's numbers ours may be, relative: rounding of 32 bits. */
-const ROOM = 1e-5;
+/**
+ * How far from PEFT's numbers ours may be, relative: rounding of 32 bits, 2e-7 in a sum of 128 terms, which these random
+ * networks amplify up to 100 times (PEFT's own logits are up to 5e-6 from those in 64 bits).
+ */
+const ROOM = 3e-5;
 /** The same where PEFT computed in 16 bits and we in 32. */
 const ROUGH = 3e-2;
 
