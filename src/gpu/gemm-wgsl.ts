@@ -55,6 +55,7 @@ fn store(at: u32, keep: u32, value: vec4f) {
 export const gemmTile = (rows: number, columns: number): string => /* wgsl */ `
   let tile = ${GROUP_NUMBER};
   if (tile >= p.tiles) { return; }
-  let row0 = tile / p.columnTiles % p.rowTiles * ${rows}u;
-  let column0 = tile % p.columnTiles * ${columns}u;
+  // Down the columns: of A and B, activations and a weight, B is the larger, and its part stays in the cache.
+  let row0 = tile % p.rowTiles * ${rows}u;
+  let column0 = tile / p.rowTiles % p.columnTiles * ${columns}u;
   let batch = tile / (p.rowTiles * p.columnTiles);`;

@@ -1,8 +1,9 @@
-import type { KernelPlan, KernelProfile } from "../tensor/op-spec.ts";
+import type { KernelDispatch, KernelPlan, KernelProfile } from "../tensor/op-spec.ts";
 import { foldGrid } from "./fold-grid.ts";
 import { type LaneKernelShape, laneKernel } from "./gemm-lanes.ts";
 import { tileKernel } from "./gemm-tile.ts";
 import type { GemmKernel, GemmMode } from "./gemm-wgsl.ts";
+import { partsPlan } from "./sum-kernel.ts";
 
 export type { GemmMode } from "./gemm-wgsl.ts";
 
@@ -20,11 +21,36 @@ export interface GemmSize {
 
 /**
  * Plans the product of f32 matrices, row-major, one after the other: buffers A, B, C. Every element of C is written,
- * zeros for k = 0.
+ * zeros for k = 0. A gradient of a narrow weight, a long sum with few results, is summed in parts side by side.
  */
 export function gemmPlan(profile: KernelProfile, mode: GemmMode, size: GemmSize): KernelPlan {
   const { batch, m, n, k, strideA = m * k, strideB = k * n } = size;
-  const { source, rows, columns } = chooseKernel(profile, mode, { ...size, strideA, strideB });
+  const full = { batch, m, n, k, strideA, strideB };
+  const whole = dispatchOf(profile, mode, full);
+  const parts = mode === "TN" && batch === 1 ? partsFor(profile, k, whole.params[TILES]) : 1;
+  if (parts === 1) return whole;
+  const part = { ...full, batch: parts, k: k / parts, strideA: (k / parts) * m, strideB: (k / parts) * n };
+  return { ...partsPlan(profile, parts, m * n), first: { ...dispatchOf(profile, mode, part), floats: parts * m * n } };
+}
+
+/** Position of the number of workgroups in the parameters. */
+const TILES = 7;
+/** Workgroups that keep an adapter busy: one that computes on the CPU, and a GPU. */
+const BUSY = { software: 2, hardware: 128 };
+/** Shortest sum that is worth a workgroup. */
+const SHORTEST = 64;
+
+/** In how many equal parts to compute sums over `k` where the result has `tiles` tiles. */
+function partsFor({ isSoftware }: KernelProfile, k: number, tiles: number): number {
+  const wanted = isSoftware ? BUSY.software : BUSY.hardware;
+  let parts = 1;
+  while (tiles > 0 && parts * tiles < wanted && k % (8 * parts) === 0 && k / (2 * parts) >= SHORTEST) parts *= 2;
+  return parts;
+}
+
+function dispatchOf(profile: KernelProfile, mode: GemmMode, size: Required<GemmSize>): KernelDispatch {
+  const { batch, m, n, k, strideA, strideB } = size;
+  const { source, rows, columns } = chooseKernel(profile, mode, size);
   const rowTiles = Math.ceil(m / rows);
   const columnTiles = Math.ceil(n / columns);
   const tiles = batch * rowTiles * columnTiles;

@@ -94,6 +94,12 @@ describe.each(Object.entries(FAMILIES))("gemm on %s", (_, profile) => {
       }
     });
 
+    it("sums a long and narrow product right, the gradient of a weight in parts", async () => {
+      const size = { batch: 1, m: 8, n: 12, k: 1024 };
+      expect(gemmPlan(profile(), mode, size).first === undefined).toBe(mode !== "TN");
+      await check(profile(), mode, size);
+    });
+
     it("takes batches that do not start at a multiple of four", async () => {
       await check(profile(), mode, { batch: 2, m: 8, n: 8, k: 8, strideA: 65, strideB: 64 });
       await check(profile(), mode, { batch: 2, m: 8, n: 8, k: 8, strideA: 64, strideB: 70 });
