@@ -40,6 +40,7 @@ export class BufferPool {
   readonly #stream: CommandStream;
   readonly #ledger: Ledger;
   readonly #guarded = isOn("POLARGRAD_GUARD");
+  /** By capacity, the lowest id last. Lowest first: a loop that repeats itself then gets the same buffers, and their bind groups. */
   readonly #free = new Map<number, GpuBuffer[]>();
   /** The last lease of every buffer that exists. */
   readonly #leases = new Map<number, GpuBuffer>();
@@ -80,7 +81,7 @@ export class BufferPool {
     buffer.retire();
     this.#ledger.giveBack(buffer);
     const free = this.#free.get(buffer.capacity);
-    if (free) free.push(buffer);
+    if (free) insertByDescendingId(free, buffer);
     else this.#free.set(buffer.capacity, [buffer]);
   }
 
@@ -148,4 +149,15 @@ export class BufferPool {
     const guard = new Uint32Array(GUARD_BYTES / 4).fill(GUARD_WORD);
     this.#device.queue.writeBuffer(buffer, capacity - GUARD_BYTES, guard);
   }
+}
+
+function insertByDescendingId(list: GpuBuffer[], buffer: GpuBuffer): void {
+  let low = 0;
+  let high = list.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (list[middle].id > buffer.id) low = middle + 1;
+    else high = middle;
+  }
+  list.splice(low, 0, buffer);
 }
