@@ -2,6 +2,7 @@ import {
   type AttentionBuffer,
   type AttentionShape,
   accumulate,
+  alongHead,
   attentionHeader,
   attentionMain,
   clearSum,
@@ -36,7 +37,7 @@ export function deltaKernel(shape: AttentionShape): string {
   const body = /* wgsl */ `${ownQuery(shape)}
   if (exists) {
     var sum = 0.0;
-    for (var i = 0u; i < p.d; i += 4u) { sum += dot(load_dy(own + i, p.d - i), load_y(own + i, p.d - i)); }
+${alongHead(shape, (i) => `sum += dot(load_dy(own + ${i}, p.d - ${i}), load_y(own + ${i}, p.d - ${i}));`)}
     delta[stat] = sum;
   }`;
   return [attentionHeader([rows("dy"), rows("y"), scalars("delta")], shape), attentionMain(shape, body)].join("\n");

@@ -81,13 +81,17 @@ fn main(
 ${body}
 }`;
 
-/**
- * Copies the row of `name` at `at` into an array `as` of its parts. The size of the loop is no constant, so that it stays a
- * loop: Mesa takes seconds to compile dozens of loads.
- */
-export const loadRow = ({ parts }: AttentionShape, name: string, at: string, as: string): string => `
-  var ${as}: array<vec4f, ${parts}>;
-  for (var i = 0u; i < p.d; i += 4u) { ${as}[i / 4u] = load_${name}(${at} + i, p.d - i); }`;
+/** Parts up to which walks of memory along a head are unrolled. Mesa takes seconds to compile dozens of loads. */
+const UNROLLED = 4;
+
+/** `step(i)` at each fourth element `i` of a head: unrolled for short heads, else a loop whose length is no constant. */
+export const alongHead = ({ parts }: AttentionShape, step: (i: string) => string): string =>
+  parts <= UNROLLED ? repeat(parts, (part) => `    ${step(`${4 * part}u`)}`) : `    for (var i = 0u; i < p.d; i += 4u) { ${step("i")} }`;
+
+/** Copies the row of `name` at `at` into an array `as` of its parts. */
+export const loadRow = (shape: AttentionShape, name: string, at: string, as: string): string => `
+    var ${as}: array<vec4f, ${shape.parts}>;
+${alongHead(shape, (i) => `${as}[${i} / 4u] = load_${name}(${at} + ${i}, p.d - ${i});`)}`;
 
 /** What a kernel reads of the other side. */
 export interface OtherRows {
@@ -181,26 +185,27 @@ export function accumulate(shape: AttentionShape, output: string, values: string
     const row = (i: number) => sum((r) => `select(vec4f(), w${r} * ${part(shape, values, i, r)}, ok${r})`);
     return eachPart(shape, (i) => `    ${output}${i} += ${row(i)};`);
   }
+  const addOdd = (i: string): string => /* wgsl */ `{
+      let all = other_${values}[${i} / 4u];
+      let odd = select(vec4f(), all, isOdd4(all));
+      odd_${output}[${i} / 4u] += ${sum((r) => `select(vec4f(), w${r} * ${fromLane(shape, "odd", r)}, ok${r})`)};
+    }`;
   return /* wgsl */ `${eachPart(shape, (i) => `    ${output}${i} += ${sum((r) => `w${r} * ${fromLane(shape, `finite${i}`, r)}`)};`)}
     if (subgroupAny(flags_ > 1u)) {
-      for (var i = 0u; i < p.d; i += 4u) {
-        let all = other_${values}[i / 4u];
-        let odd = select(vec4f(), all, isOdd4(all));
-        odd_${output}[i / 4u] += ${sum((r) => `select(vec4f(), w${r} * ${fromLane(shape, "odd", r)}, ok${r})`)};
-      }
+${alongHead(shape, addOdd)}
     }`;
 }
 
-/** Stores `value(i)`, part i of the own row, at `own`, where the row exists. A loop for the reason of `loadRow`. */
+/** Stores `value(i)`, part i of the own row, at `own`, where the row exists. */
 export function storeRow(shape: AttentionShape, output: string, value: (part: number) => string): string {
   const parts = Array.from({ length: shape.parts }, (_, i) => value(i)).join(",\n    ");
-  const ragged = [0, 1, 2, 3].map((k) => `if (i + ${k}u < p.d) { ${output}[own + i + ${k}u] = all[i / 4u][${k}]; }`).join("\n      ");
+  const ragged = (i: string): string =>
+    [0, 1, 2, 3].map((k) => `if (${i} + ${k}u < p.d) { ${output}[own + ${i} + ${k}u] = all[${i} / 4u][${k}]; }`).join(" ");
+  const aligned = (i: string): string => `${output}[(own + ${i}) / 4u] = all[${i} / 4u];`;
   return `
   var all = array<vec4f, ${shape.parts}>(${parts});
   if (exists) {
-    for (var i = 0u; i < p.d; i += 4u) {
-      ${shape.aligned ? `${output}[(own + i) / 4u] = all[i / 4u];` : ragged}
-    }
+${alongHead(shape, shape.aligned ? aligned : ragged)}
   }`;
 }
 
