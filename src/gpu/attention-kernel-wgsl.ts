@@ -1,8 +1,8 @@
 import { GROUP_NUMBER } from "./fold-grid.ts";
 
 /**
- * How an attention kernel is built. Every lane of a workgroup owns a row (a query, or a key for dk and dv) and keeps it in
- * registers; all walk the rows of the other side together.
+ * How an attention kernel is built. Every lane of a workgroup owns rows (queries, or keys for dk and dv) and keeps them in
+ * registers; all walk the rows of the other side together. In the code of an own row, `#` ends the names that are its own.
  */
 export interface AttentionShape {
   /** Parts of four that a head has: the walk along it is unrolled. */
@@ -11,6 +11,8 @@ export interface AttentionShape {
   readonly aligned: boolean;
   /** Lanes of a workgroup; with `share` exactly one subgroup. */
   readonly lanes: number;
+  /** Rows that a lane owns. */
+  readonly own: number;
   /** Rows of the other side at a time: they are unrolled too. A power of two, with `share` at most `lanes`. */
   readonly tile: number;
   /** Each lane loads one row of the other side and hands it to the others; else every lane loads all rows. */
@@ -22,6 +24,9 @@ export const eachPart = ({ parts }: AttentionShape, line: (part: number) => stri
 
 /** Joins the lines that `line` makes for each row of a tile. */
 export const eachRow = ({ tile }: AttentionShape, line: (row: number) => string): string => repeat(tile, line);
+
+/** `code` for each of a lane's own rows. */
+export const eachOwn = ({ own }: AttentionShape, code: string): string => repeat(own, (row) => code.replaceAll("#", "ABCDEFGH"[row]));
 
 const repeat = (count: number, line: (index: number) => string): string =>
   Array.from({ length: count }, (_, index) => line(index)).join("\n");
@@ -67,7 +72,7 @@ function loader(name: string, aligned: boolean): string {
 }`;
 }
 
-/** `main` around `body`: `group` is the number of the workgroup, its `lane` owns row `row` of `block`. */
+/** `main` around `body`: `group` is the number of the workgroup, `lane` one of its lanes. */
 export const attentionMain = ({ lanes, share }: AttentionShape, body: string): string => /* wgsl */ `
 @compute @workgroup_size(${lanes})
 fn main(
@@ -155,71 +160,88 @@ export const part = (shape: AttentionShape, name: string, i: number, r: number):
 export const scalar = (shape: AttentionShape, name: string, r: number): string =>
   shape.share ? fromLane(shape, `${name}_`, r) : `${name}_${r}_`;
 
-/** `sum0`, `sum1`, …: the products of own row `own` with the rows of the tile. */
+/** `sum#0`, `sum#1`, …: the products of an own row with the rows of the tile. */
 export const products = (shape: AttentionShape, sum: string, own: string, other: string): string =>
+  eachRow(shape, (r) =>
+    [
+      eachOwn(shape, `    var ${sum}#${r} = 0.0;`),
+      eachPart(shape, (i) => {
+        const add = eachOwn(shape, `${sum}#${r} += dot(own_${own}#[${i}], x);`);
+        return `    { let x = ${part(shape, other, i, r)}; ${add} }`;
+      }),
+    ].join("\n"),
+  );
+
+/** `ok#0`, `ok#1`, …: whether row r of the tile is open and, for an own row, `seen`. */
+export const openRows = (shape: AttentionShape, seen: (r: number) => string): string =>
   eachRow(shape, (r) => {
-    const dots = Array.from({ length: shape.parts }, (_, i) => `dot(own_${own}[${i}], ${part(shape, other, i, r)})`);
-    return `    var ${sum}${r} = ${dots.join(" + ")};`;
+    const open = eachOwn(shape, `    let ok#${r} = open${r} && ${seen(r)};`);
+    return `    let open${r} = (${scalar(shape, "flags", r)} & 1u) != 0u;\n${open}`;
   });
 
-/** `ok0`, `ok1`, …: whether row r of the tile is open and `seen`. */
-export const openRows = (shape: AttentionShape, seen: (r: number) => string): string =>
-  eachRow(shape, (r) => `    let ok${r} = (${scalar(shape, "flags", r)} & 1u) != 0u && ${seen(r)};`);
-
 /** Declares the sum of an own row, which `accumulate` adds to and `summed` reads. */
-export const clearSum = (shape: AttentionShape, output: string): string => /* wgsl */ `
-${eachPart(shape, (i) => `  var ${output}${i} = vec4f();`)}
-${shape.share ? `  var odd_${output}: array<vec4f, ${shape.parts}>;` : ""}`;
+export const clearSum = (shape: AttentionShape, output: string): string =>
+  eachOwn(
+    shape,
+    `${eachPart(shape, (i) => `  var ${output}#${i} = vec4f();`)}
+${shape.share ? `  var odd_${output}#: array<vec4f, ${shape.parts}>;` : ""}`,
+  );
 
-/** WGSL: part `i` of a sum. */
+/** WGSL: part `i` of the sum of an own row. */
 export const summed = (shape: AttentionShape, output: string, i: number): string =>
-  shape.share ? `(${output}${i} + odd_${output}[${i}])` : `${output}${i}`;
+  shape.share ? `(${output}#${i} + odd_${output}#[${i}])` : `${output}#${i}`;
 
 /**
  * `output += Σ_r w[r] · values[r]` over the rows that are ok. What is not ok may be NaN, which a product with zero would let
  * through: with `share` the elements that are not finite go a slow way of their own, else a select keeps out each row.
  */
 export function accumulate(shape: AttentionShape, output: string, values: string): string {
-  const sum = (row: (r: number) => string): string => Array.from({ length: shape.tile }, (_, r) => row(r)).join(" + ");
+  const addRow = (term: string, value: string): string => `    { let x = ${value}; ${eachOwn(shape, term)} }`;
   if (!shape.share) {
-    const row = (i: number) => sum((r) => `select(vec4f(), w${r} * ${part(shape, values, i, r)}, ok${r})`);
-    return eachPart(shape, (i) => `    ${output}${i} += ${row(i)};`);
+    const term = (i: number, r: number): string => `${output}#${i} += select(vec4f(), w#${r} * x, ok#${r});`;
+    return eachPart(shape, (i) => eachRow(shape, (r) => addRow(term(i, r), part(shape, values, i, r))));
   }
   const addOdd = (i: string): string => /* wgsl */ `{
       let all = other_${values}[${i} / 4u];
       let odd = select(vec4f(), all, isOdd4(all));
-      odd_${output}[${i} / 4u] += ${sum((r) => `select(vec4f(), w${r} * ${fromLane(shape, "odd", r)}, ok${r})`)};
+${eachRow(shape, (r) => addRow(`odd_${output}#[${i} / 4u] += select(vec4f(), w#${r} * x, ok#${r});`, fromLane(shape, "odd", r)))}
     }`;
-  return /* wgsl */ `${eachPart(shape, (i) => `    ${output}${i} += ${sum((r) => `w${r} * ${fromLane(shape, `finite${i}`, r)}`)};`)}
+  return /* wgsl */ `${eachPart(shape, (i) => eachRow(shape, (r) => addRow(`${output}#${i} += w#${r} * x;`, fromLane(shape, `finite${i}`, r))))}
     if (subgroupAny(flags_ > 1u)) {
 ${alongHead(shape, addOdd)}
     }`;
 }
 
-/** Stores `value(i)`, part i of the own row, at `own`, where the row exists. */
-export function storeRow(shape: AttentionShape, output: string, value: (part: number) => string): string {
+/** Stores `value(i)`, part i of each own row, at `own#`, where the row exists. */
+export function storeRows(shape: AttentionShape, output: string, value: (part: number) => string): string {
   const parts = Array.from({ length: shape.parts }, (_, i) => value(i)).join(",\n    ");
   const ragged = (i: string): string =>
-    [0, 1, 2, 3].map((k) => `if (${i} + ${k}u < p.d) { ${output}[own + ${i} + ${k}u] = all[${i} / 4u][${k}]; }`).join(" ");
-  const aligned = (i: string): string => `${output}[(own + ${i}) / 4u] = all[${i} / 4u];`;
-  return `
-  var all = array<vec4f, ${shape.parts}>(${parts});
-  if (exists) {
+    [0, 1, 2, 3].map((k) => `if (${i} + ${k}u < p.d) { ${output}[own# + ${i} + ${k}u] = all#[${i} / 4u][${k}]; }`).join(" ");
+  const aligned = (i: string): string => `${output}[(own# + ${i}) / 4u] = all#[${i} / 4u];`;
+  const store = `
+  var all# = array<vec4f, ${shape.parts}>(${parts});
+  if (exists#) {
 ${alongHead(shape, shape.aligned ? aligned : ragged)}
   }`;
+  return eachOwn(shape, store);
 }
 
-/** For a lane that owns a query: `row`, `own` and `stat` (its offsets), `keys` (how many it may see) and `most` (any lane). */
-export const ownQuery = ({ lanes }: AttentionShape): string => /* wgsl */ `
+/** For a lane that owns queries: `own#` and `stat#` (their offsets), `keys#` (how many they may see) and `most` (any lane's). */
+export const ownQueries = (shape: AttentionShape): string => /* wgsl */ `
   let head = group % heads;
-  let first = group / heads % p.blocks * ${lanes}u;
+  let first = group / heads % p.blocks * ${shape.lanes * shape.own}u;
   let batch = group / heads / p.blocks;
-  let exists = first + lane < p.t;
-  let row = min(first + lane, p.t - 1u);
-  let stat = (batch * p.t + row) * heads + head;
-  let own = stat * p.d;
-  let keys = u32(clamp(i32(row + 1u + p.s) - i32(p.t), 0, i32(p.s)));
-  let most = u32(clamp(i32(min(first + ${lanes}u, p.t) + p.s) - i32(p.t), 0, i32(p.s)));`;
+  let most = u32(clamp(i32(min(first + ${shape.lanes * shape.own}u, p.t) + p.s) - i32(p.t), 0, i32(p.s)));
+  var next = first + lane;
+${eachOwn(
+  shape,
+  `  let exists# = next < p.t;
+  let row# = min(next, p.t - 1u);
+  let stat# = (batch * p.t + row#) * heads + head;
+  let own# = stat# * p.d;
+  let keys# = u32(clamp(i32(row# + 1u + p.s) - i32(p.t), 0, i32(p.s)));
+  next += ${shape.lanes}u;`,
+)}`;
 
 /** The keys and values that an own query walks. */
 export const keyRows = (rows: readonly string[], summed: string | null): OtherRows => ({

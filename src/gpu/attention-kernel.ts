@@ -57,24 +57,26 @@ export function attentionPlan(
 ): KernelPlan | null {
   const { b, t, s, g, m, d } = dims;
   if (d === 0 || d > LARGEST_HEAD) return null;
-  const shape = shapeFor(profile, d);
   const ownKeys = KERNELS[which].own === "keys";
-  const blocks = Math.ceil((ownKeys ? s : t) / shape.lanes);
+  const rows = ownKeys ? s : t;
+  const shape = shapeFor(profile, rows, d);
+  const blocks = Math.ceil(rows / (shape.lanes * shape.own));
   const groups = b * blocks * g * (ownKeys ? 1 : m);
   const params = Uint32Array.of(t, s, g, m, d, blocks, groups, 0, 0);
   new Float32Array(params.buffer).set([scale, Number.NaN], 7);
   return { kernel: kernelOf(which, shape), grid: foldGrid(groups), params };
 }
 
-function shapeFor({ isSoftware, subgroups, subgroupSize }: KernelProfile, d: number): AttentionShape {
+/** Rows from which on it pays to compile longer for lanes that own several: each shares what it loads of the other side. */
+const MANY = 128;
+
+function shapeFor({ isSoftware, subgroups, subgroupSize }: KernelProfile, rows: number, d: number): AttentionShape {
   const head = { parts: Math.ceil(d / 4), aligned: d % 4 === 0 };
   const lanes = isSoftware && subgroups ? subgroupSize : null;
-  if (lanes === 4 || lanes === 8 || lanes === 16) return { ...head, lanes, tile: Math.min(lanes, tileFor(head.parts)), share: true };
-  return { ...head, lanes: 32, tile: 4, share: false };
+  if (lanes !== 4 && lanes !== 8 && lanes !== 16) return { ...head, lanes: 32, own: 1, tile: 4, share: false };
+  const isShort = head.parts <= 4;
+  return { ...head, lanes, own: rows < MANY ? 1 : isShort ? 4 : 2, tile: isShort ? 2 : 1, share: true };
 }
-
-// What is unrolled, parts x tile, is what the driver has to compile.
-const tileFor = (parts: number): number => 2 ** Math.max(0, Math.floor(Math.log2(16 / parts)));
 
 const built = new Map<string, KernelSource>();
 
@@ -82,7 +84,7 @@ function kernelOf(which: AttentionStep, shape: AttentionShape): KernelSource {
   const label = [
     `attention ${which} ${4 * shape.parts}`,
     ...(shape.aligned ? [] : ["ragged"]),
-    ...(shape.share ? [`subgroup ${shape.lanes}`] : []),
+    ...(shape.share ? [`subgroup ${shape.lanes}x${shape.own}`] : []),
   ].join(" ");
   const known = built.get(label);
   if (known) return known;
