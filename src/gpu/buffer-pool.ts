@@ -21,12 +21,27 @@ export interface PoolCounts {
   readonly created: number;
 }
 
+/** The sizes of buffers up to 4 MiB: steps of 1.25 in multiples of 256. */
+const CLASSES: readonly number[] = (() => {
+  const classes = [STEP];
+  for (let last = STEP; last < 4 * MEBIBYTE; ) {
+    last = Math.min(Math.ceil((last * 1.25) / STEP) * STEP, 4 * MEBIBYTE);
+    classes.push(last);
+  }
+  return classes;
+})();
+
 /** The capacity for `bytes`: steps of 1.25 in multiples of 256 up to 4 MiB, then whole MiB. */
 export function sizeClass(bytes: number): number {
   if (bytes > 4 * MEBIBYTE) return Math.ceil(bytes / MEBIBYTE) * MEBIBYTE;
-  let capacity = STEP;
-  while (capacity < bytes) capacity = Math.ceil((capacity * 1.25) / STEP) * STEP;
-  return Math.min(capacity, 4 * MEBIBYTE);
+  let low = 0;
+  let high = CLASSES.length - 1;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (CLASSES[middle] < bytes) low = middle + 1;
+    else high = middle;
+  }
+  return CLASSES[low];
 }
 
 /**
@@ -39,6 +54,7 @@ export class BufferPool {
   readonly #health: DeviceHealth;
   readonly #stream: CommandStream;
   readonly #ledger: Ledger;
+  readonly #largest: number;
   readonly #guarded = isOn("POLARGRAD_GUARD");
   /** By capacity, the lowest id last. Lowest first: a loop that repeats itself then gets the same buffers, and their bind groups. */
   readonly #free = new Map<number, GpuBuffer[]>();
@@ -51,6 +67,7 @@ export class BufferPool {
     this.#health = health;
     this.#stream = stream;
     this.#ledger = ledger;
+    this.#largest = Math.min(device.limits.maxStorageBufferBindingSize, device.limits.maxBufferSize);
   }
 
   get counts(): PoolCounts {
@@ -119,7 +136,7 @@ export class BufferPool {
   }
 
   #capacityFor(bytes: number, label: string): number {
-    const max = Math.min(this.#device.limits.maxStorageBufferBindingSize, this.#device.limits.maxBufferSize);
+    const max = this.#largest;
     const needed = this.#guarded ? Math.ceil(bytes / GUARD_BYTES) * GUARD_BYTES + GUARD_BYTES : bytes;
     if (needed > max) {
       const advice =

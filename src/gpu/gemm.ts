@@ -81,4 +81,5 @@ function once(key: string, build: () => GemmKernel): GemmKernel {
 }
 
 const tiled = (mode: GemmMode): GemmKernel => once(`tile ${mode}`, () => tileKernel(mode));
-const inLanes = (shape: LaneKernelShape): GemmKernel => once(JSON.stringify(shape), () => laneKernel(shape));
+const inLanes = (shape: LaneKernelShape): GemmKernel =>
+  once(`${shape.mode} ${shape.lanes} ${shape.rows} ${shape.aligned} ${shape.share}`, () => laneKernel(shape));

@@ -55,6 +55,7 @@ export class CommandStream {
   readonly #recorded = new Set<number>();
   readonly #marker: GPUBuffer;
   readonly #tracer: Tracer | null;
+  readonly #mostGroups: number;
   #dispatches = 0;
   #submits = 0;
 
@@ -65,6 +66,7 @@ export class CommandStream {
     this.#kernels = new KernelCache(device, health, this.#uniforms.layout);
     this.#groups = new BindGroupCache(device);
     this.#staging = new StagingPool(device, health, waiter);
+    this.#mostGroups = device.limits.maxComputeWorkgroupsPerDimension;
     this.#tracer = isOn("POLARGRAD_TRACE") ? new Tracer(device) : null;
     this.#marker = device.createBuffer({ label: "marker", size: 4, usage: USAGE.copySource });
   }
@@ -213,7 +215,7 @@ export class CommandStream {
   }
 
   #checkGrid(label: string, grid: Grid): boolean {
-    const max = this.#device.limits.maxComputeWorkgroupsPerDimension;
+    const max = this.#mostGroups;
     for (const count of grid) {
       if (!Number.isInteger(count) || count < 0) {
         throw new ArgumentError(label, "grid", "three counts of workgroups", `[${grid.join(", ")}]`);

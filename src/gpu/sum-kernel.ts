@@ -45,13 +45,13 @@ function dispatchOf(profile: KernelProfile, terms: SumTerms, { outer, reduced, i
   if (inner === 1) {
     const lanes = profile.subgroups ? profile.subgroupSize : null;
     const params = Uint32Array.of(outer * parts, reduced, inner, part, parts, divisor);
-    return { kernel: once(`${JSON.stringify(terms)} rows ${lanes}`, () => rowKernel(terms, lanes)), grid: foldGrid(outer * parts), params };
+    return { kernel: once(`${terms.label} ${terms.term} ${terms.finish} rows ${lanes}`, () => rowKernel(terms, lanes)), grid: foldGrid(outer * parts), params };
   }
   const wide = inner % 4 === 0;
   const columns = wide ? inner / 4 : inner;
   const count = outer * parts * columns;
   const params = Uint32Array.of(count, reduced, columns, part, parts, divisor);
-  const kernel = once(`${JSON.stringify(terms)} columns ${wide}`, () => columnKernel(terms, wide));
+  const kernel = once(`${terms.label} ${terms.term} ${terms.finish} columns ${wide}`, () => columnKernel(terms, wide));
   return { kernel, grid: foldGrid(Math.ceil(count / LANES)), params };
 }
 

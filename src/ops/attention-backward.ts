@@ -30,6 +30,7 @@ export const attentionLse = defineOp(
     for (var j = 0u; j <= last; j++) {
       if (mask[batch * s + j] == 0) { continue; }
       let own = score(row, (batch * s + j) * dims.g + group);
+      if (is_odd(own)) { lse[i] = not_a_number(); return; }
       let next = max(top, own);
       total = total * exp(top - next) + exp(own - next);
       top = next; attends = true;
@@ -92,7 +93,7 @@ export const attentionDq = defineOp("attentionDq", `${BACKWARD} -> dq[b, t, g*m,
     for (var j = 0u; j <= last; j++) {
       if (mask[batch * s + j] == 0) { continue; }
       let key = (batch * s + j) * dims.g + group;
-      let w = exp(score(row, key) - lse[row]);
+      let w = weight_of(score(row, key) - lse[row]);
       total += w * (pulled(row, key) - delta[row]) * k[key * dims.d + i % dims.d];
     }
     dq[i] = total * scale_of();`,

@@ -1,5 +1,9 @@
-/** WGSL of the readable attention kernels; they all have q and k. */
+import { nanHelpers } from "./nan-wgsl.ts";
+
+/** WGSL of the readable attention kernels; they all have q and k. `weight_of` is an exp that a NaN gets through. */
 export const ATTENTION_HELPERS = /* wgsl */ `
+${nanHelpers}
+fn weight_of(x: f32) -> f32 { if (is_odd(x)) { return x; } return exp(x); }
 fn scale_of() -> f32 { return select(dims.scale, inverseSqrt(f32(dims.d)), dims.scale == 0.0); }
 fn score(row: u32, key: u32) -> f32 {
   var total = 0.0;
@@ -36,7 +40,7 @@ export const overQueries = (body: string): string => /* wgsl */ `
       for (var t = max(j, dims.c) - dims.c; t < dims.t; t++) {
         for (var member = 0u; member < dims.m; member++) {
           let row = ((batch * dims.t + t) * dims.g + key % dims.g) * dims.m + member;
-          let w = exp(score(row, key) - lse[row]);
+          let w = weight_of(score(row, key) - lse[row]);
           ${body}
         }
       }

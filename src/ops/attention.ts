@@ -49,6 +49,7 @@ export const attention = defineOp(
       if (mask[batch * s + j] == 0) { continue; }
       let key = (batch * s + j) * dims.g + group;
       let own = score(row, key);
+      if (is_odd(own)) { y[i] = not_a_number(); return; }
       let next = max(top, own);
       let w = exp(own - next);
       value = value * exp(top - next) + w * v[key * dims.d + i % dims.d];
