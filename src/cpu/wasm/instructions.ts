@@ -58,6 +58,17 @@ export const f32 = {
   store: storing([0x38]),
 };
 
+/** Double-precision arithmetic, for the few scalars that many elements depend on. */
+export const f64 = {
+  constant: (value: number): Code => [0x44, ...new Uint8Array(Float64Array.of(value).buffer)],
+  add: binary([0xa0]),
+  divide: binary([0xa3]),
+  squareRoot: unary([0x9f]),
+  fromF32: unary([0xbb]),
+  fromI32: unary([0xb7]),
+  toF32: unary([0xb6]),
+};
+
 /** 128-bit loads and stores at `address + offset` bytes, 4-byte aligned, and bitwise operations. */
 export const v128 = {
   zero: (): Code => [...simd(12), ...new Array<number>(16).fill(0)],

@@ -1,5 +1,5 @@
 import { type Code, countUp, countWhile, type Frame, get, increase, type Local, set } from "./assembler.ts";
-import { f32, f32x4, i32, v128 } from "./instructions.ts";
+import { f32, f32x4, f64, i32, v128 } from "./instructions.ts";
 import { kernel } from "./kernel.ts";
 import { eachFloats, LaneSum } from "./vectors.ts";
 
@@ -21,9 +21,12 @@ export function eachRow(
 export const rowAt = (base: Local, row: Local, length: Local): Code =>
   i32.add(get(base), i32.shiftLeft(i32.multiply(get(row), get(length)), i32.constant(2)));
 
-/** `1 / √(squares / d + eps)`. */
-const inverseRoot = (squares: Local, d: Local, eps: Local): Code =>
-  f32.divide(f32.constant(1), f32.squareRoot(f32.add(f32.divide(get(squares), f32.fromI32(get(d))), get(eps))));
+/** `1 / √(squares / d + eps)`, rounded once: all elements of a row depend on it. */
+function inverseRoot(squares: Local, d: Local, eps: Local): Code {
+  const mean = f64.divide(f64.fromF32(get(squares)), f64.fromI32(get(d)));
+  const root = f64.squareRoot(f64.add(mean, f64.fromF32(get(eps))));
+  return f64.toF32(f64.divide(f64.constant(1), root));
+}
 
 const NORM_ARGS = { rows: "i32", d: "i32", rowsAUnit: "i32", eps: "f32" } as const;
 const fromStart = (position: Local): Code => set(position, i32.constant(0));
