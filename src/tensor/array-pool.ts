@@ -1,5 +1,5 @@
 import { allocate, bytesPerElement, type DType, type TypedArray } from "./dtype.ts";
-import { allocateBlock, type Block, freeBlock, heapHasRoom, sharedHeap } from "./heap.ts";
+import { allocateBlock, type Block, freeBlock, heapExtent, sharedHeap } from "./heap.ts";
 import { isInScope } from "./scope.ts";
 
 /** An array, and the block of the shared heap that it lies in; null for an ordinary array. */
@@ -19,6 +19,9 @@ interface Home extends Block {
  * much memory is behind them. Beyond this they are ordinary arrays.
  */
 const MOST_LOOSE = 256 * 1024 * 1024;
+
+/** Bytes that may wait for reuse whatever the size of the heap. */
+const MOST_WAITING = 16 * 1024 * 1024;
 
 /** Arrays that wait for reuse, by dtype and length: a view costs more to make than to find again. */
 const waiting = new Map<number, PooledArray[]>();
@@ -81,8 +84,8 @@ export function takeFromHeap(dtype: DType, length: number): PooledArray | null {
 function newView(dtype: DType, length: number, bytes: number): PooledArray | null {
   const heap = sharedHeap();
   if (!heap?.shared) return null;
-  // Other sizes than before: what waits is put together again before the heap grows.
-  if (waitingBytes >= bytes && !heapHasRoom(bytes)) flush();
+  // Other sizes than before: what waits is put together again rather than let it be most of the heap.
+  if (waitingBytes >= bytes && waitingBytes > MOST_WAITING && 2 * waitingBytes > heapExtent()) flush();
   const block = allocateBlock(bytes);
   if (!block) return null;
   const { buffer } = heap.memory;

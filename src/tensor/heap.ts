@@ -96,8 +96,8 @@ export function freeBlock({ start, bytes }: Block): void {
   }
 }
 
-/** Whether the heap could hand out `bytes` more without growing its pages. */
-export const heapHasRoom = (bytes: number): boolean => top + bytes + SLACK <= bytesNow;
+/** Bytes up to the highest block that was ever handed out and not put together again. */
+export const heapExtent = (): number => top;
 
 function makeHeap(): Heap | null {
   const shared = typeof SharedArrayBuffer !== "undefined";
