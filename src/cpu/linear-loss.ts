@@ -64,9 +64,8 @@ interface ChunkArrays {
 function chunkLoss(loss: LinearLoss, part: Int32Array, { logits, x, dx }: ChunkArrays): number | false {
   const { weight, labels, scale, d, v } = loss;
   const wantsCotangents = loss.dx !== null || loss.dweight !== null;
-  part.forEach((row, i) => {
-    x.set(loss.x.subarray(row * d, (row + 1) * d), i * d);
-  });
+  const runs = [...runsOf(part)];
+  for (const { at, row, count } of runs) x.set(loss.x.subarray(row * d, (row + count) * d), at * d);
   gemm("NT", part.length, v, d, x, weight, logits);
   const losses = new Float32Array(part.length);
   const isDone = softmaxLossF32({
@@ -80,12 +79,18 @@ function chunkLoss(loss: LinearLoss, part: Int32Array, { logits, x, dx }: ChunkA
   if (loss.dx) {
     const target = loss.dx;
     gemm("NN", part.length, d, v, logits, weight, dx);
-    part.forEach((row, i) => {
-      target.set(dx.subarray(i * d, (i + 1) * d), row * d);
-    });
+    for (const { at, row, count } of runs) target.set(dx.subarray(at * d, (at + count) * d), row * d);
   }
   if (loss.dweight) gemm("TN", v, d, part.length, logits, x, loss.dweight, { accumulate: true });
   return losses.reduce((sum, value) => sum + value, 0);
+}
+
+/** The rows that follow each other: `count` rows from `row` on, at place `at` of the list. */
+function* runsOf(rows: Int32Array): Generator<{ readonly at: number; readonly row: number; readonly count: number }> {
+  for (let at = 0, next = 0; at < rows.length; at = next) {
+    while (next < rows.length && rows[next] - rows[at] === next - at) next++;
+    yield { at, row: rows[at], count: next - at };
+  }
 }
 
 /** Arrays that are given back together. */
