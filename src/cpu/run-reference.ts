@@ -8,9 +8,13 @@ import type { Operand } from "../tensor/signature.ts";
 import type { Storage } from "../tensor/storage.ts";
 import { decodeInto, encode } from "../tensor/stored-format.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { isProven } from "./self-check.ts";
 
-/** Which implementation runs: the fast one where there is one and the dtype is f32, or always the reference. */
-export type CpuPath = "fast" | "reference";
+/**
+ * Which implementation runs where the dtype is f32: the fast one where there is one and it has proved itself here, the fast
+ * one whatever it computes, or always the reference.
+ */
+export type CpuPath = "proven" | "fast" | "reference";
 
 /**
  * Run an op on the CPU. Broadcast batch axes are expanded and stored formats decoded first, so that references stay plain loops; a
@@ -25,10 +29,10 @@ export function runOnCpu(
   path: CpuPath,
 ): Storage {
   if (isHalf(dtype)) return packed(dtype, runOnCpu(spec, inputs, plan, attrs, "f32", path) as CpuStorage);
-  const fast = path === "fast" && dtype === "f32" ? spec.fast : undefined;
+  const fast = path !== "reference" && dtype === "f32" ? spec.fast : undefined;
   const stored = inputs.map(({ storage }) => storage).find((storage) => storage instanceof PackedStorage);
   const kernel = stored && fast?.packed?.simd?.(stored.dtype, plan.dims);
-  const simd = kernel ? undefined : fast?.simd;
+  const simd = kernel || (path === "proven" && fast?.simd && !isProven(spec)) ? undefined : fast?.simd;
   const size = sizeOf(plan.output);
   const out = simd ? CpuStorage.uninitialized(dtype, size) : CpuStorage.zeros(dtype, size);
   if (size === 0) return out;

@@ -8,7 +8,7 @@ import type { Device } from "../tensor/storage.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import type { Backend } from "./backend.ts";
 
-let cpuPath: CpuPath = "fast";
+let cpuPath: CpuPath = "proven";
 
 /** Choose between the fast CPU implementations and the references, for tests that hold one against the other. */
 export function setCpuPath(path: CpuPath): void {

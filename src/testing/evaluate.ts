@@ -37,7 +37,7 @@ export function inWay<T>(way: Way, seed: number, f: () => T): T {
   try {
     return f();
   } finally {
-    setCpuPath("fast");
+    setCpuPath("proven");
     setGpuPath("fast");
     setGeneratorState(random);
   }
