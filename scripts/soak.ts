@@ -1,0 +1,85 @@
+/**
+ * Trains an adapter for very many steps and watches what must not grow: live storages, the heap, GPU buffers and the memory of the
+ * process. Ends with code 1 where one does.
+ *
+ * usage: node scripts/soak.ts [cpu|webgpu] [steps]     default: cpu, 10000
+ */
+import { DeloraConfig, getPeftModel } from "../src/delora/index.ts";
+import { parseLlamaConfig } from "../src/io/index.ts";
+import { LlamaForCausalLM } from "../src/nn/index.ts";
+import { currentGpu, init, manualSeed, noGrad, tidy } from "../src/ops/index.ts";
+import { liveCpuStorages } from "../src/tensor/cpu-storage.ts";
+import { heapExtent } from "../src/tensor/heap.ts";
+import { AdamW, clipGradNorm } from "../src/train/index.ts";
+
+const [device = "cpu", steps = "10000"] = process.argv.slice(2);
+const total = Number(steps);
+/** What the process may grow by after its first fifth: the collector decides when it gives memory back. */
+const SLACK = 1.1;
+
+interface Reading {
+  readonly storages: number;
+  readonly heap: number;
+  readonly buffers: number;
+  readonly megabytes: number;
+}
+
+function read(): Reading {
+  const gpu = currentGpu();
+  return {
+    storages: liveCpuStorages(),
+    heap: heapExtent(),
+    buffers: gpu ? gpu.pool.counts.live : 0,
+    megabytes: Math.round(process.memoryUsage().rss / 2 ** 20),
+  };
+}
+
+await init({ device: device === "webgpu" ? "webgpu" : "cpu" });
+manualSeed(1);
+const config = parseLlamaConfig({
+  model_type: "llama",
+  architectures: ["LlamaForCausalLM"],
+  vocab_size: 64,
+  hidden_size: 32,
+  intermediate_size: 48,
+  num_hidden_layers: 2,
+  num_attention_heads: 4,
+  num_key_value_heads: 2,
+  max_position_embeddings: 64,
+});
+const peft = getPeftModel(LlamaForCausalLM.fromConfig(config, { seed: 1 }), new DeloraConfig({ r: 4, moduleDropout: 0.1 }));
+const parameters = peft.parameters().filter(({ requiresGrad }) => requiresGrad);
+const optimizer = new AdamW(parameters, { lr: 1e-3, weightDecay: 0 });
+const rows = Array.from({ length: 4 }, (_, i) => Array.from({ length: 24 }, (_, j) => (7 * i + 3 * j * j) % 64));
+
+const readings: Reading[] = [];
+console.log("step      loss    live storages  heap bytes  GPU buffers  process MB");
+for (let step = 1; step <= total; step++) {
+  const loss = tidy(() => {
+    const { loss } = peft.train().forward({ inputIds: rows, labels: rows });
+    loss?.backward();
+    return loss?.detach();
+  });
+  await clipGradNorm(parameters, 1);
+  optimizer.step();
+  optimizer.zeroGrad();
+  const value = await loss?.item();
+  loss?.dispose();
+  if (step % Math.max(1, Math.floor(total / 10)) !== 0) continue;
+  const evaluated = noGrad(() => tidy(() => peft.eval().forward({ inputIds: rows, labels: rows }).loss));
+  evaluated?.dispose();
+  const reading = read();
+  readings.push(reading);
+  const { storages, heap, buffers, megabytes } = reading;
+  console.log(
+    [String(step).padEnd(8), value?.toFixed(4).padStart(6), String(storages).padStart(14), String(heap).padStart(11), String(buffers).padStart(12), String(megabytes).padStart(11)].join(" "),
+  );
+}
+// In the first fifth code is still being optimised.
+const [, first, ...later] = readings;
+const grown = later.some(
+  ({ storages, heap, buffers, megabytes }) =>
+    storages > first.storages || heap > first.heap || buffers > first.buffers || megabytes > SLACK * first.megabytes,
+);
+console.log(grown ? "FAILED: something grew" : "nothing grew");
+process.exit(grown ? 1 : 0);
