@@ -10,6 +10,7 @@ import { checkLabels, countLabels, labelDomain } from "./cross-entropy-rows.ts";
 import { defineOp } from "./define-op.ts";
 import { div } from "./div.ts";
 import { expand } from "./sum.ts";
+import { lossInChunks } from "./linear-loss-chunks.ts";
 import { linearLossParts } from "./linear-loss-parts.ts";
 import { mul } from "./mul.ts";
 import { throughDecompose } from "./decompose.ts";
@@ -19,8 +20,8 @@ import { rows } from "./rows.ts";
 import { slice } from "./slice.ts";
 
 /**
- * `crossEntropy(linear(x, weight), labels)` without ever holding more than `chunk` rows of logits: they are
- * computed again in backward (on the CPU, the cotangents are computed with them). A vocabulary's logits are by
+ * `crossEntropy(linear(x, weight), labels)` without ever holding more than `chunk` rows of logits: their
+ * cotangents are computed with them (in f64, they are computed again in backward). A vocabulary's logits are by
  * far the largest tensor of a language model.
  *
  * @throws ArgumentError on the CPU when a label is neither in [0, v) nor `ignoreIndex`; on webgpu the loss is
@@ -65,7 +66,7 @@ export const linearCrossEntropy = defineOp(
       const attrs = { ignoreIndex, reduction, chunk };
       // Decoded once, not for each chunk.
       const head = isStored(weight.dtype) ? cast(weight, { dtype: x.dtype }) : weight;
-      if (x.device === "cpu" && x.dtype === "f32") return lossWithCotangents(rows(wide), head, flat, attrs);
+      if (x.dtype === "f32") return lossWithCotangents(rows(wide), head, flat, attrs);
       return chunkedLoss({ x: rows(wide), weight: head, labels: flat }, attrs);
     },
     domain: { labels: labelDomain },
@@ -101,6 +102,7 @@ function lossWithCotangents(x: Tensor, weight: Tensor, labels: Tensor, attrs: At
   const [loss, ...cotangents] = noGrad(() =>
     tidy(() => {
       const [wantsX, wantsWeight] = wanted;
+      if (x.device === "webgpu") return lossInChunks(x, weight, labels, { ...attrs, wantsX, wantsWeight });
       const parts = linearLossParts(x, weight, labels, { ...attrs, wantsX, wantsWeight });
       let end = 0;
       const next = (shape: Shape): Tensor => {
