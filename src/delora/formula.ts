@@ -1,4 +1,4 @@
-import { clamp, div, mul, noGrad, norm, tidy } from "../ops/index.ts";
+import { mul, noGrad, norm, rankOneScale, tidy } from "../ops/index.ts";
 import { keep } from "../tensor/scope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { type Factors, roundingOf } from "./adapter-layer.ts";
@@ -31,7 +31,6 @@ export const columnNorms = (weight: Tensor): Tensor => keep(noGrad(() => tidy(()
  */
 export function deloraFactors({ a, b, lambda, wNorm }: DeloraTensors, epsilon = NORM_EPSILON): Factors {
   const [r] = a.shape;
-  const lengths = mul(clamp(norm(a, { axes: 1 }), { min: epsilon }), clamp(norm(b, { axes: 0 }), { min: epsilon }));
-  const s = div(div(lambda, r), lengths);
+  const s = rankOneScale(norm(a, { axes: 1 }), norm(b, { axes: 0 }), lambda, { eps: epsilon, r });
   return { down: mul(a, wNorm), up: mul(b, s) };
 }

@@ -1,10 +1,7 @@
 import { stridedOffset } from "../tensor/strided.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { add } from "./add.ts";
-import { cast } from "./cast.ts";
 import { defineOp } from "./define-op.ts";
-import { div } from "./div.ts";
-import { equal } from "./equal.ts";
+import { divOrZero } from "./div-or-zero.ts";
 import { mul } from "./mul.ts";
 import {
   drawReduction,
@@ -41,11 +38,7 @@ export const norm = defineOp("norm", "x[...]:float|stored -> y[...]", {
       sumOverAxes(profile, { label: "norm", term: "value * value", finish: "sqrt(total)" }, params),
   },
   vjp: ({ x }, dy, attrs, y) => ({
-    x: (): Tensor => {
-      // A zero vector divided by 1 stays 0, where 0 / 0 would be NaN.
-      const length = add(y, cast(equal(y, 0), { dtype: y.dtype }));
-      return mul(x, keepReduced(div(dy, length), x.shape, attrs));
-    },
+    x: (): Tensor => mul(x, keepReduced(divOrZero(dy, y), x.shape, attrs)),
   }),
   draw: (draw) => drawReduction(draw, 1),
   // Away from 0, where the norm of a single number has a corner.
