@@ -1,4 +1,4 @@
-export { alias } from "./alias.ts";
+export { alias, held } from "./alias.ts";
 export { checkpoint } from "./checkpoint.ts";
 export { enableGrad, isGradEnabled, noGrad, reportInputs, withGrad } from "./mode.ts";
 export { record } from "./record.ts";

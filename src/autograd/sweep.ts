@@ -1,7 +1,7 @@
 import { GraphError } from "../tensor/errors.ts";
 import { keep, openScope, track } from "../tensor/scope.ts";
 import { formatShape, sameShape } from "../tensor/shape.ts";
-import { newestTensorId, type TapeNode, type Tensor } from "../tensor/tensor.ts";
+import { isVariable, newestTensorId, type TapeNode, type Tensor } from "../tensor/tensor.ts";
 import { withGrad } from "./mode.ts";
 import { versionOf } from "./record.ts";
 
@@ -40,24 +40,29 @@ interface Route {
 
 function routeOf(root: Tensor, { wrt, stopAtTargets = false }: SweepOptions): Route {
   const targets = wrt && new Set(wrt);
-  const isTarget = (t: Tensor): boolean => (targets ? targets.has(t) : t.isLeaf && t.requiresGrad);
+  const isTarget = (t: Tensor): boolean => (targets ? targets.has(t) : isVariable(t));
   const ends = (t: Tensor): boolean => stopAtTargets && isTarget(t);
   const seen = new Set<Tensor>([root]);
   const stack = [root];
   for (let t = stack.pop(); t; t = stack.pop()) {
     if (ends(t)) continue;
-    for (const input of t.node?.inputs ?? []) {
-      if (!input.requiresGrad || seen.has(input)) continue;
+    const { node } = t;
+    node?.inputs.forEach((input, i) => {
+      if (!node.variables[i] || seen.has(input)) return;
       seen.add(input);
       stack.push(input);
-    }
+    });
   }
   const ascending = [...seen].sort((a, b) => a.id - b.id);
   const needed = new Set<Tensor>();
-  const nodeAt = (t: Tensor): TapeNode | null => (!ends(t) && t.node?.inputs.some((input) => needed.has(input)) ? t.node : null);
+  const nodeAt = (t: Tensor): TapeNode | null => (!ends(t) && t.node && wantedOf(t.node, needed).includes(true) ? t.node : null);
   for (const t of ascending) if (isTarget(t) || nodeAt(t)) needed.add(t);
   return { path: ascending.filter((t) => needed.has(t)).reverse(), needed, isTarget, nodeAt };
 }
+
+/** Which inputs of a node the sweep wants a cotangent of. */
+const wantedOf = (node: TapeNode, needed: ReadonlySet<Tensor>): boolean[] =>
+  node.inputs.map((input, i) => node.variables[i] && needed.has(input));
 
 function checkUsable(node: TapeNode): void {
   if (node.freed) {
@@ -88,7 +93,7 @@ export function sweep(root: Tensor, seed: Tensor, options: SweepOptions): Map<Te
         const node = nodeAt(t);
         if (dy && node) run.pull(t, node, dy, needed);
         if (!isTarget(t)) run.drop(t);
-        if (node && !options.retainGraph) free(t, node);
+        if (node && !options.retainGraph) free(node);
       }
     });
   } catch (error) {
@@ -123,7 +128,7 @@ class Cotangents {
   pull(output: Tensor, node: TapeNode, dy: Tensor, needed: ReadonlySet<Tensor>): void {
     const scope = this.#keepAll ? null : openScope();
     try {
-      const wanted = node.inputs.map((input) => needed.has(input));
+      const wanted = wantedOf(node, needed);
       node.pullback(dy, wanted).forEach((cotangent, i) => {
         if (cotangent && wanted[i]) this.#accumulate(output, node, node.inputs[i], cotangent);
       });
@@ -176,17 +181,11 @@ class Cotangents {
   }
 }
 
-/** Let go of a used node, and of its output and inputs where this was the last that a graph wanted of them. */
-function free(t: Tensor, node: TapeNode): void {
+/** Let go of a used node, and of what it was the last to read. */
+function free(node: TapeNode): void {
   node.freed = true;
-  for (const input of node.inputs) {
-    input.pendingUses--;
-    disposeUnused(input);
+  for (const read of node.reads) {
+    read.pendingUses--;
+    if (read.ownedByTape && read.pendingUses === 0 && !isVariable(read)) keep(read).dispose();
   }
-  disposeUnused(t);
-}
-
-function disposeUnused(t: Tensor): void {
-  const isDone = t.node ? t.node.freed : !t.requiresGrad;
-  if (t.ownedByTape && isDone && t.pendingUses === 0) keep(t).dispose();
 }

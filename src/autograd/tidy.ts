@@ -1,15 +1,16 @@
 import { PolargradError } from "../tensor/errors.ts";
 import { openScope, track } from "../tensor/scope.ts";
-import { Tensor } from "../tensor/tensor.ts";
+import { isVariable, newestTensorId, Tensor } from "../tensor/tensor.ts";
 
 /**
- * Run `f` and free every tensor made inside, except what it returns (in arrays, maps and objects too) and what the graph of a
- * returned tensor needs: that part is freed by the backward sweep that uses it.
+ * Run `f` and free every tensor made inside, except what it returns (in arrays, maps and objects too) and what the backward sweep
+ * of a returned tensor will read: the sweep frees that.
  *
  * @param f synchronous; an async function is refused, because other code would run inside its scope
  */
 export function tidy<T>(f: () => T): T {
   const scope = openScope();
+  const before = newestTensorId();
   let result: T;
   try {
     result = f();
@@ -24,7 +25,7 @@ export function tidy<T>(f: () => T): T {
   }
   const returned = new Set<Tensor>();
   collect(result, returned, new Set());
-  const needed = graphOf(returned);
+  const needed = neededBy(returned, before);
   for (const tensor of created) {
     if (tensor instanceof Tensor && needed.has(tensor)) {
       if (!returned.has(tensor)) tensor.ownedByTape = true;
@@ -49,17 +50,21 @@ function collect(value: unknown, into: Set<Tensor>, seen: Set<object>): void {
   for (const member of members) collect(member, into, seen);
 }
 
-/** `roots` and everything that their recorded graphs still hold. */
-function graphOf(roots: ReadonlySet<Tensor>): Set<Tensor> {
+/** `roots`, and what the sweeps of their graphs read or give a gradient, as far as it was made after the tensor with id `before`. */
+function neededBy(roots: ReadonlySet<Tensor>, before: number): Set<Tensor> {
+  const needed = new Set(roots);
   const reached = new Set(roots);
   const stack = [...roots];
   for (let t = stack.pop(); t; t = stack.pop()) {
+    if (isVariable(t)) needed.add(t);
     if (!t.node || t.node.freed) continue;
+    for (const read of t.node.reads) needed.add(read);
     for (const input of t.node.inputs) {
-      if (reached.has(input)) continue;
+      // Inputs are older than outputs: nothing behind this one was made here.
+      if (input.id <= before || reached.has(input)) continue;
       reached.add(input);
       stack.push(input);
     }
   }
-  return reached;
+  return needed;
 }

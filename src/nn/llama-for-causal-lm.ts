@@ -3,6 +3,7 @@ import {
   crossEntropy,
   defaultDevice,
   type DeviceChoice,
+  held,
   linearCrossEntropy,
   mul,
   noGrad,
@@ -201,7 +202,7 @@ export class LlamaForCausalLM extends Module {
       const targets = labels && readShiftedLabels(labels, ids.shape, vocabSize, device);
       const hidden = this.model.forward({ inputIds: ids, attentionMask: mask });
       lastHiddenState = hidden;
-      const loss = targets && lossOf(hidden, lmHead, targets, numItemsInBatch);
+      const loss = targets && lossOf(held(hidden), lmHead, targets, numItemsInBatch);
       // A hidden state in the loss's graph is freed with it; any other belongs to the caller.
       return loss?.requiresGrad && hidden.requiresGrad ? { loss } : { loss, hidden };
     });

@@ -1,5 +1,5 @@
 import type { LlamaConfig } from "../io/index.ts";
-import { checkpoint, full, isGradEnabled } from "../ops/index.ts";
+import { checkpoint, full, isGradEnabled, tidy } from "../ops/index.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { Embedding } from "./embedding.ts";
 import type { KvCache } from "./kv-cache.ts";
@@ -47,8 +47,11 @@ export class LlamaModel extends Module {
     let x = this.embedTokens.forward(inputIds);
     const context = { ...this.#rotary.at(start, start + time, x), mask, cache: cache ?? null };
     const recompute = this.gradientCheckpointing && isGradEnabled() && !cache;
-    for (const layer of this.layers)
-      x = recompute ? recomputed(layer, x, context) : layer.forward(x, context);
+    for (const layer of this.layers) {
+      const input = x;
+      // What no backward reads is free before the next layer runs.
+      x = recompute ? recomputed(layer, input, context) : tidy(() => layer.forward(input, context));
+    }
     return this.norm.forward(x);
   }
 }

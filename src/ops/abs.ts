@@ -9,5 +9,6 @@ export const abs = defineOp("abs", "x[*] -> y[*]", {
     for (let i = 0; i < y.length; i++) y[i] = Math.abs(x[i]);
   },
   pointwise: "abs(x)",
+  reads: { x: ["x"] },
   vjp: ({ x }, dy) => ({ x: (): Tensor => mul(dy, sign(x)) }),
 });

@@ -9,5 +9,6 @@ export const add = defineOp("add", "a[*], b[*] -> y[*]", {
   },
   pointwise: "a + b",
   fast: { simd: ({ a, b }, y) => addF32(a, b, y) },
+  reads: {},
   vjp: ({ a, b }, dy) => ({ a: () => sumTo(dy, a.shape), b: () => sumTo(dy, b.shape) }),
 });

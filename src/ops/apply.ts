@@ -5,7 +5,7 @@ import { ArgumentError, GraphError } from "../tensor/errors.ts";
 import { planOp } from "../tensor/op-plan.ts";
 import type { OpSpec } from "../tensor/op-spec.ts";
 import type { Device, Storage } from "../tensor/storage.ts";
-import { Tensor } from "../tensor/tensor.ts";
+import { type TapeNode, Tensor } from "../tensor/tensor.ts";
 import { completeAttrs } from "./attrs.ts";
 import { backendOf, scalarLike } from "./device.ts";
 import { throughDecompose } from "./decompose.ts";
@@ -90,12 +90,14 @@ function apply(spec: OpSpec, inputs: readonly Tensor[], attrs: Attrs, device: De
   if (isStored(dtype) && isGradEnabled() && inputs.some((input) => input.requiresGrad)) {
     throw new GraphError(`${spec.name}: no gradient passes through ${dtype}, but its input requires one; call it in noGrad() or on x.detach()`);
   }
+  for (const input of inputs) void input.storage; // throws where it was disposed
   reportInputs(inputs);
   const backend = backendOf(device);
   if (!backend.supports(spec, dtype) && spec.decompose) return spec.decompose(byName(spec, inputs), attrs);
   const storage = spec.view ? retained(inputs[0].storage) : backend.run(spec, inputs, plan, attrs, dtype);
   const output = new Tensor(plan.output, storage);
-  return record(spec.name, inputs, output, (dy, needed) => pullback(spec, inputs, attrs, output, dy, needed));
+  const pull: TapeNode["pullback"] = (dy, needed) => pullback(spec, inputs, attrs, output, dy, needed);
+  return record(spec.name, inputs, output, pull, () => readsOf(spec, inputs, output));
 }
 
 function retained(storage: Storage): Storage {
@@ -105,6 +107,16 @@ function retained(storage: Storage): Storage {
 
 const byName = (spec: OpSpec, inputs: readonly Tensor[]): Record<string, Tensor> =>
   Object.fromEntries(spec.signature.inputs.map(({ name }, i) => [name, inputs[i]]));
+
+/** The tensors whose elements the pullback of a call reads. */
+function readsOf(spec: OpSpec, inputs: readonly Tensor[], output: Tensor): readonly Tensor[] {
+  if (!spec.vjp) return inputs;
+  const declared = typeof spec.reads === "function" ? spec.reads(output.device) : spec.reads;
+  if (!declared) return [...inputs, output];
+  const operands = spec.signature.inputs;
+  const names = operands.flatMap(({ name }, i) => (inputs[i].requiresGrad ? (declared[name] ?? []) : []));
+  return [...new Set(names)].map((name) => inputs[operands.findIndex((operand) => operand.name === name)] ?? output);
+}
 
 function pullback(spec: OpSpec, inputs: readonly Tensor[], attrs: Attrs, y: Tensor, dy: Tensor, needed: readonly boolean[]): (Tensor | null)[] {
   if (!spec.vjp) return throughDecompose(spec, inputs, attrs, dy, needed);

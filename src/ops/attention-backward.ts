@@ -56,6 +56,7 @@ export const attentionDelta = defineOp("attentionDelta", "dy[b, t, h, d], y[b, t
     for (var e = i * dims.d; e < (i + 1u) * dims.d; e++) { total += dy[e] * y[e]; }
     delta[i] = total;`,
   fast: { wgsl: (profile, { b, t, h, d }) => attentionPlan(profile, "delta", { b, t, s: t, g: h, m: 1, d }, 1) },
+  reads: { dy: ["y"], y: ["dy"] },
   vjp: ({ dy, y }, g) => ({
     dy: (): Tensor => mul(y, reshape(g, { shape: [...g.shape, 1] })),
     y: () => mul(dy, reshape(g, { shape: [...g.shape, 1] })),

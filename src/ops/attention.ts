@@ -65,6 +65,10 @@ export const attention = defineOp(
         attentionHeadsF32({ q, k, v, mask }, y, dims, scaleOf(scale, dims.d)),
     },
     decompose: (inputs, attrs) => attentionInParts(inputs, attrs),
+    reads(device) {
+      const all = ["q", "k", "v", "mask", ...(device === "cpu" ? [] : (["output"] as const))] as const;
+      return { q: all, k: all, v: all };
+    },
     vjp: ({ q, k, v, mask }, dy, attrs, y) =>
       q.device === "cpu"
         ? packedGradients(q, k, v, mask, dy, attrs)

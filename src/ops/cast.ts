@@ -41,5 +41,6 @@ fn converted(v: V, y: O) -> O {
   return select(top, O(0), size > I(0x7f800000));
 }`,
   pointwise: "converted(V(x), O(x))",
+  reads: {},
   vjp: ({ x }, dy) => ({ x: isFloat(x.dtype) ? (): Tensor => cast(dy, { dtype: x.dtype }) : null }),
 });

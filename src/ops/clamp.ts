@@ -15,6 +15,7 @@ export const clamp = defineOp("clamp", "x[*] -> y[*]", {
     for (let i = 0; i < y.length; i++) y[i] = Math.min(Math.max(x[i], min), max);
   },
   pointwise: "nan_or(x, min(max(x, V(dims.min)), V(dims.max)))",
+  reads: { x: ["x"] },
   vjp: ({ x }, dy, { min, max }) => ({
     x: (): Tensor => where(logicalAnd(greaterEqual(x, min), lessEqual(x, max)), dy, 0),
   }),

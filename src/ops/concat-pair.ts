@@ -31,6 +31,7 @@ export const concatPair = defineOp("concatPair", "a[...]:any, b[...]:any -> y[..
     } else {
       y[i] = b[(i / row) * dims.rowB + column - dims.rowA];
     }`,
+  reads: {},
   vjp({ a }, dy, { axis }) {
     const seam = axisBlocks(a.shape, axis, checkedAxis).size;
     return {

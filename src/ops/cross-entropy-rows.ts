@@ -60,6 +60,7 @@ export const crossEntropyRows = defineOp("crossEntropyRows", "logits[*, v], labe
       return softmaxLossF32({ logits, labels: withoutIgnored(labels, ignoreIndex), scales: null, v, loss });
     },
   },
+  reads: { logits: ["logits", "labels"] },
   vjp: ({ logits, labels }, dy, values) => ({
     logits: (): Tensor => sumTo(crossEntropyGrad(logits, labels, dy, values), logits.shape),
   }),

@@ -10,6 +10,7 @@ export const div = defineOp("div", "a[*], b[*] -> y[*]", {
     for (let i = 0; i < y.length; i++) y[i] = a[i] / b[i];
   },
   pointwise: "a / b",
+  reads: { a: ["b"], b: ["b", "output"] },
   vjp: ({ a, b }, dy, _attrs, y) => ({
     a: (): Tensor => sumTo(div(dy, b), a.shape),
     b: (): Tensor => sumTo(neg(mul(dy, div(y, b))), b.shape),

@@ -13,6 +13,7 @@ export const emaSquare = defineOp("emaSquare", "v[*], g[*] -> y[*]", {
     for (let i = 0; i < y.length; i++) y[i] = beta * v[i] + rest * g[i] * g[i];
   },
   pointwise: "dims.beta * v + bitcast<f32>(dims.rest) * g * g",
+  reads: { g: ["g"] },
   vjp: ({ v, g }, dy, { beta }) => ({
     v: (): Tensor => sumTo(mul(dy, beta), v.shape),
     g: (): Tensor => sumTo(mul(dy, mul(g, 2 * (1 - beta))), g.shape),

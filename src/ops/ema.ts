@@ -13,6 +13,7 @@ export const ema = defineOp("ema", "m[*], g[*] -> y[*]", {
     for (let i = 0; i < y.length; i++) y[i] = beta * m[i] + rest * g[i];
   },
   pointwise: "dims.beta * m + bitcast<f32>(dims.rest) * g",
+  reads: {},
   vjp: ({ m, g }, dy, { beta }) => ({
     m: (): Tensor => sumTo(mul(dy, beta), m.shape),
     g: (): Tensor => sumTo(mul(dy, 1 - beta), g.shape),

@@ -41,6 +41,7 @@ export const embedding = defineOp("embedding", "ids[*]:i32, weight[v, d]:float|s
       },
     },
   },
+  reads: { weight: ["ids"] },
   vjp: ({ ids, weight }, dy) => ({
     weight: (): Tensor =>
       scatterAdd(reshape(ids, { shape: [sizeOf(ids.shape)] }), rows(dy), { rows: weight.shape[0] }),
@@ -74,6 +75,7 @@ export const scatterAdd = defineOp("scatterAdd", "ids[t]:i32, x[t, d] -> y[...]"
     }
     y[i] = total;`,
   fast: { wgsl: (profile, { t, d }, { rows: count }) => scatterPlan(profile, t, d, count) },
+  reads: { x: ["ids"] },
   vjp: ({ ids }, dy) => ({ x: (): Tensor => embedding(ids, dy) }),
   domain: { ids: (_dims: Dims, attrs: { readonly rows: number }): Range => [0, attrs.rows - 1] },
   draw(draw) {

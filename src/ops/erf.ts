@@ -39,5 +39,6 @@ export const erf = defineOp("erf", "x[*] -> y[*]", {
   },
   helpers: ERF,
   pointwise: "erf_of(x)",
+  reads: { x: ["x"] },
   vjp: ({ x }, dy) => ({ x: (): Tensor => mul(dy, mul(exp(neg(square(x))), TWO_OVER_ROOT_PI)) }),
 });

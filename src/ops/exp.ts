@@ -8,5 +8,6 @@ export const exp = defineOp("exp", "x[*] -> y[*]", {
     for (let i = 0; i < y.length; i++) y[i] = Math.exp(x[i]);
   },
   pointwise: "nan_or(x, exp(x))",
+  reads: { x: ["output"] },
   vjp: (_inputs, dy, _attrs, y) => ({ x: (): Tensor => mul(dy, y) }),
 });

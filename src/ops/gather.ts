@@ -61,6 +61,7 @@ export const gather = defineOp("gather", "x[...], index[...]:i32 -> y[...]", {
       rest /= s;
     }
     y[i] = x[source];`,
+  reads: { x: ["index"] },
   vjp: ({ x, index }, dy, { axis }) => ({ x: (): Tensor => gatherDx(index, dy, { axis, shape: x.shape }) }),
   draw: drawGather,
 });
@@ -111,6 +112,7 @@ export const gatherDx = defineOp("gatherDx", "index[...]:i32, dy[...] -> dx[...]
       if (u32(index[at]) == own_at) { total += dy[at]; }
     }
     dx[i] = total;`,
+  reads: { dy: ["index"] },
   vjp: ({ index }, g, { axis }) => ({ dy: (): Tensor => gather(g, index, { axis }) }),
   domain: {
     index: (_dims: Dims, { axis, shape }: { readonly axis: number; readonly shape: Shape }): Range => [

@@ -75,5 +75,5 @@ export { grad, gradients } from "./gradient.ts";
 export { closeDevice, currentGpu, type DeviceChoice, type DeviceInfo, init, openDevice } from "./init.ts";
 export { to } from "./to.ts";
 export { defaultDevice } from "./device.ts";
-export { checkpoint, enableGrad, isGradEnabled, noGrad, tidy } from "../autograd/index.ts";
+export { checkpoint, enableGrad, held, isGradEnabled, noGrad, tidy } from "../autograd/index.ts";
 export { getGeneratorState, type GeneratorState, manualSeed, setGeneratorState } from "../tensor/generator.ts";

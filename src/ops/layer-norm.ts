@@ -49,6 +49,7 @@ export const layerNorm = defineOp("layerNorm", "x[*, d], weight[d], bias[d] -> y
     y[i] = (x[i] - middle) * r * weight[i - start] + bias[i - start];`,
   fast: { wgsl: (profile, { n, d }, attrs) => rowPlan(profile, FORWARD, n, d, attrs) },
   decompose: ({ x, weight, bias }, attrs) => add(mul(normalise(x, attrs).normal, weight), bias),
+  reads: { x: ["x", "weight"], weight: ["x"] },
   vjp: ({ x, weight, bias }, dy, attrs) => ({
     x: (): Tensor => layerNormDx(x, weight, dy, attrs),
     weight: () => sumTo(mul(dy, normalise(x, attrs).normal), weight.shape),

@@ -28,6 +28,7 @@ export const linear = defineOp("linear", "x[*, k], weight[m, k]:float|stored -> 
       return true;
     },
   },
+  reads: { x: ["weight"], weight: ["x"] },
   vjp: ({ x, weight }, dy) => ({
     x: (): Tensor => linearDx(dy, weight),
     weight: (): Tensor => linearDweight(rows(dy), rows(x)),
@@ -57,6 +58,7 @@ export const linearDx = defineOp("linearDx", "dy[*, m], weight[m, k]:float|store
       return true;
     },
   },
+  reads: { dy: ["weight"], weight: ["dy"] },
   vjp: ({ dy, weight }, g) => ({
     dy: (): Tensor => linear(g, weight),
     weight: (): Tensor => linearDweight(rows(dy), rows(g)),
@@ -86,6 +88,7 @@ export const linearDweight = defineOp("linearDweight", "dy[t, m], x[t, k] -> dwe
       return true;
     },
   },
+  reads: { dy: ["x"], x: ["dy"] },
   vjp: ({ dy, x }, g) => ({
     dy: (): Tensor => linear(x, g),
     x: (): Tensor => linearDx(dy, g),

@@ -10,6 +10,7 @@ export const log = defineOp("log", "x[*] -> y[*]", {
   },
   helpers: LOG,
   pointwise: "log_of(x)",
+  reads: { x: ["x"] },
   vjp: ({ x }, dy) => ({ x: (): Tensor => div(dy, x) }),
   domain: { x: [0.1, 4] },
 });

@@ -44,6 +44,7 @@ export const logsumexp = defineOp("logsumexp", "x[...] -> y[...]", {
     var total = 0.0;
     for (var j = 0u; j < dims.reduced; j++) { total += exp(x[base + reduced_offset(j)] - top); }
     y[i] = top + log(total);`,
+  reads: { x: ["x", "output"] },
   vjp: ({ x }, dy, attrs, y) => ({
     x: (): Tensor => mul(exp(sub(x, keepReduced(y, x.shape, attrs))), keepReduced(dy, x.shape, attrs)),
   }),

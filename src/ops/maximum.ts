@@ -14,6 +14,7 @@ export const maximum = defineOp("maximum", "a[*], b[*] -> y[*]", {
     for (let i = 0; i < y.length; i++) y[i] = Math.max(a[i], b[i]);
   },
   pointwise: "nan_or(a, nan_or(b, max(a, b)))",
+  reads: { a: ["a", "b"], b: ["a", "b"] },
   vjp({ a, b }, dy) {
     const share = (): Tensor => where(equal(a, b), mul(dy, 0.5), dy);
     return {

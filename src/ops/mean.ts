@@ -35,6 +35,7 @@ export const mean = defineOp("mean", "x[...] -> y[...]", {
     wgsl: (profile, _dims, _attrs, params) =>
       sumOverAxes(profile, { label: "mean", term: "value", finish: "total / f32(p.reduced)" }, params),
   },
+  reads: {},
   vjp: ({ x }, dy, attrs) => ({
     x: (): Tensor => expand(keepReduced(mul(dy, dy.size / x.size), x.shape, attrs), { shape: x.shape }),
   }),

@@ -45,6 +45,7 @@ export const min = defineOp("min", "x[...] -> y[...]", {
       if (is_nan(value) || value < best) { best = value; }
     }
     y[i] = best;`,
+  reads: { x: ["x", "output"] },
   vjp: ({ x }, dy, attrs, y) => ({ x: (): Tensor => shareAmongTies(x, dy, attrs, y) }),
   draw: (draw) => drawReduction(draw, 1),
 });

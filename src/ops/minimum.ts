@@ -14,6 +14,7 @@ export const minimum = defineOp("minimum", "a[*], b[*] -> y[*]", {
     for (let i = 0; i < y.length; i++) y[i] = Math.min(a[i], b[i]);
   },
   pointwise: "nan_or(a, nan_or(b, min(a, b)))",
+  reads: { a: ["a", "b"], b: ["a", "b"] },
   vjp({ a, b }, dy) {
     const share = (): Tensor => where(equal(a, b), mul(dy, 0.5), dy);
     return {

@@ -10,6 +10,7 @@ export const mul = defineOp("mul", "a[*], b[*] -> y[*]", {
   },
   pointwise: "a * b",
   fast: { simd: ({ a, b }, y) => multiplyF32(a, b, y) },
+  reads: { a: ["b"], b: ["a"] },
   vjp: ({ a, b }, dy) => ({
     a: (): Tensor => sumTo(mul(dy, b), a.shape),
     b: (): Tensor => sumTo(mul(dy, a), b.shape),

@@ -7,5 +7,6 @@ export const neg = defineOp("neg", "x[*] -> y[*]", {
     for (let i = 0; i < y.length; i++) y[i] = -x[i];
   },
   pointwise: "-x",
+  reads: {},
   vjp: (_inputs, dy) => ({ x: (): Tensor => neg(dy) }),
 });

@@ -37,6 +37,7 @@ export const norm = defineOp("norm", "x[...]:float|stored -> y[...]", {
     wgsl: (profile, _dims, _attrs, params) =>
       sumOverAxes(profile, { label: "norm", term: "value * value", finish: "sqrt(total)" }, params),
   },
+  reads: { x: ["x", "output"] },
   vjp: ({ x }, dy, attrs, y) => ({
     x: (): Tensor => mul(x, keepReduced(divOrZero(dy, y), x.shape, attrs)),
   }),

@@ -37,6 +37,7 @@ fn power(a: V, b: V) -> V {
   return select(nan_or(a, nan_or(b, y)), V(1.0), (b == V(0.0)) | (a == V(1.0)));
 }`,
   pointwise: "power(a, b)",
+  reads: { a: ["a", "b"], b: ["a", "b", "output"] },
   vjp: ({ a, b }, dy, _attrs, y) => ({
     a: (): Tensor => sumTo(where(equal(b, 0), 0, mul(dy, mul(b, pow(a, sub(b, 1))))), a.shape),
     b: (): Tensor =>

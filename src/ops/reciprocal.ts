@@ -9,6 +9,7 @@ export const reciprocal = defineOp("reciprocal", "x[*] -> y[*]", {
     for (let i = 0; i < y.length; i++) y[i] = 1 / x[i];
   },
   pointwise: "V(1.0) / x",
+  reads: { x: ["output"] },
   vjp: (_inputs, dy, _attrs, y) => ({ x: (): Tensor => neg(mul(dy, mul(y, y))) }),
   domain: { x: [0.5, 2] },
 });

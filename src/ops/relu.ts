@@ -9,5 +9,6 @@ export const relu = defineOp("relu", "x[*] -> y[*]", {
     for (let i = 0; i < y.length; i++) y[i] = Math.max(x[i], 0);
   },
   pointwise: "nan_or(x, max(x, V(0.0)))",
+  reads: { x: ["x"] },
   vjp: ({ x }, dy) => ({ x: (): Tensor => where(lessEqual(x, 0), 0, dy) }),
 });

@@ -17,6 +17,7 @@ export const reshape = defineOp("reshape", "x[...]:any -> y[...]:any", {
   reference({ x }, y) {
     y.set(x);
   },
+  reads: {},
   vjp: ({ x }, dy) => ({ x: (): Tensor => reshape(dy, { shape: x.shape }) }),
   draw(draw) {
     const x = draw.shape(4, 1);

@@ -40,6 +40,7 @@ export const rmsNorm = defineOp("rmsNorm", "x[*, d], weight[d] -> y[*, d]", {
     simd: ({ x, weight }, y, { n, d }, attrs) => rmsNormF32(x, weight, y, { rows: n, d, eps: attrs.eps }),
   },
   decompose: ({ x, weight }, attrs) => mul(mul(x, inverse(x, attrs)), weight),
+  reads: { x: ["x", "weight"], weight: ["x"] },
   vjp: ({ x, weight }, dy, attrs) => ({
     x: (): Tensor => rmsNormDx(x, weight, dy, attrs),
     weight: (): Tensor => rmsNormDweight(x, dy, attrs),

@@ -77,6 +77,7 @@ export const rope = defineOp("rope", "x[b, t, h, 2*p], cos[t, p], sin[t, p] -> y
     simd: ({ x, cos, sin }, y, { b, t, h, p }, { turn }) =>
       ropeF32(x, cos, sin, y, { rows: b * t, t, h, p, turn }),
   },
+  reads: { x: ["cos", "sin"], cos: ["x"], sin: ["x"] },
   vjp: ({ x, cos, sin }, dy, { turn }) => ({
     x: (): Tensor => rope(dy, cos, sin, { turn: -turn }),
     cos: () => overHeads(add(mul(low(dy), low(x)), mul(high(dy), high(x)))),

@@ -9,5 +9,6 @@ export const sigmoid = defineOp("sigmoid", "x[*] -> y[*]", {
     for (let i = 0; i < y.length; i++) y[i] = 1 / (1 + Math.exp(-x[i]));
   },
   pointwise: "nan_or(x, V(1.0) / (V(1.0) + exp(-x)))",
+  reads: { x: ["output"] },
   vjp: (_inputs, dy, _attrs, y) => ({ x: (): Tensor => mul(dy, mul(y, sub(1, y))) }),
 });

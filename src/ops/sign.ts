@@ -6,5 +6,6 @@ export const sign = defineOp("sign", "x[*] -> y[*]", {
     for (let i = 0; i < y.length; i++) y[i] = x[i] > 0 ? 1 : x[i] < 0 ? -1 : 0;
   },
   pointwise: "sign(x)",
+  reads: {},
   vjp: () => ({ x: null }),
 });

@@ -11,6 +11,7 @@ export const silu = defineOp("silu", "x[*] -> y[*]", {
     for (let i = 0; i < y.length; i++) y[i] = x[i] / (1 + Math.exp(-x[i]));
   },
   pointwise: "x / (V(1.0) + exp(-x))",
+  reads: { x: ["x"] },
   vjp: ({ x }, dy) => ({ x: (): Tensor => mul(dy, slope(x)) }),
 });
 

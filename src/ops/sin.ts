@@ -11,6 +11,7 @@ export const sin = defineOp("sin", "x[*] -> y[*]", {
   },
   helpers: SINE,
   pointwise: "sine_of(x, 0)",
+  reads: { x: ["x"] },
   vjp: ({ x }, dy) => ({ x: (): Tensor => mul(dy, cos(x)) }),
 });
 
@@ -21,5 +22,6 @@ export const cos = defineOp("cos", "x[*] -> y[*]", {
   },
   helpers: SINE,
   pointwise: "sine_of(x, 1)",
+  reads: { x: ["x"] },
   vjp: ({ x }, dy) => ({ x: (): Tensor => neg(mul(dy, sin(x))) }),
 });

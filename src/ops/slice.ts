@@ -41,6 +41,7 @@ export const slice = defineOp("slice", "x[...]:any -> y[...]:any", {
     for (let i = 0, at = skip; i < y.length; i += row, at += fullRow) y.set(x.subarray(at, at + row), i);
   },
   wgsl: "y[i] = x[(i / dims.row) * dims.fullRow + dims.skip + i % dims.row];",
+  reads: {},
   vjp({ x }, dy, { axis, start, end }) {
     const blocks = axisBlocks(x.shape, axis, checkedAxis);
     const [before, width] = range(blocks.size, start, end, checkedAxis);
@@ -80,6 +81,7 @@ export const pad = defineOp("pad", "x[...]:any -> y[...]:any", {
   wgsl: /* wgsl */ `
     let column = i % dims.fullRow - dims.skip;
     if (column < dims.row) { y[i] = x[(i / dims.fullRow) * dims.row + column]; } else { y[i] = 0u; }`,
+  reads: {},
   vjp: ({ x }, dy, { axis, before }) => ({
     x: (): Tensor =>
       slice(dy, { axis, start: before, end: before + axisBlocks(x.shape, axis, checkedAxis).size }),

@@ -32,6 +32,7 @@ export const softmax = defineOp("softmax", "x[...] -> y[...]", {
     }
   },
   decompose: ({ x }, { axis }) => exp(sub(x, logsumexp(x, { axes: axis, keepDims: true }))),
+  reads: { x: ["output"] },
   vjp: (_inputs, dy, { axis }, y) => ({
     x: (): Tensor => mul(y, sub(dy, sum(mul(dy, y), { axes: axis, keepDims: true }))),
   }),
@@ -56,6 +57,7 @@ export const logSoftmax = defineOp("logSoftmax", "x[...] -> y[...]", {
     }
   },
   decompose: ({ x }, { axis }) => sub(x, logsumexp(x, { axes: axis, keepDims: true })),
+  reads: { x: ["output"] },
   vjp: (_inputs, dy, { axis }, y) => ({
     x: (): Tensor => sub(dy, mul(exp(y), sum(dy, { axes: axis, keepDims: true }))),
   }),

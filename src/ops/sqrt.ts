@@ -9,6 +9,7 @@ export const sqrt = defineOp("sqrt", "x[*] -> y[*]", {
     for (let i = 0; i < y.length; i++) y[i] = Math.sqrt(x[i]);
   },
   pointwise: "sqrt(x)",
+  reads: { x: ["output"] },
   vjp: (_inputs, dy, _attrs, y) => ({ x: (): Tensor => div(dy, mul(y, 2)) }),
   domain: { x: [0.1, 4] },
 });

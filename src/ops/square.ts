@@ -8,5 +8,6 @@ export const square = defineOp("square", "x[*] -> y[*]", {
     for (let i = 0; i < y.length; i++) y[i] = x[i] * x[i];
   },
   pointwise: "x * x",
+  reads: { x: ["x"] },
   vjp: ({ x }, dy) => ({ x: (): Tensor => mul(dy, mul(x, 2)) }),
 });

@@ -11,5 +11,6 @@ export const sub = defineOp("sub", "a[*], b[*] -> y[*]", {
   },
   pointwise: "a - b",
   fast: { simd: ({ a, b }, y) => subtractF32(a, b, y) },
+  reads: {},
   vjp: ({ a, b }, dy) => ({ a: (): Tensor => sumTo(dy, a.shape), b: (): Tensor => neg(sumTo(dy, b.shape)) }),
 });

@@ -25,6 +25,7 @@ export const sum = defineOp("sum", "x[...] -> y[...]", {
     wgsl: (profile, _dims, _attrs, params) =>
       sumOverAxes(profile, { label: "sum", term: "value", finish: "total" }, params),
   },
+  reads: {},
   vjp: ({ x }, dy, attrs) => ({
     x: (): Tensor => expand(reshape(dy, { shape: reducedShape(x.shape, { ...attrs, keepDims: true }, outOfRange) }), { shape: x.shape }),
   }),
@@ -51,6 +52,7 @@ export const expand = defineOp("expand", "x[...]:any -> y[...]:any", {
     var rest = i; var source = 0u;
     for (var a = dims.rank; a > 0u; a--) { let s = sizes(a - 1u); source += (rest % s) * strides(a - 1u); rest /= s; }
     y[i] = x[source];`,
+  reads: {},
   vjp: ({ x }, dy) => ({ x: (): Tensor => sumTo(dy, x.shape) }),
   draw(draw) {
     const shape = draw.shape(4);

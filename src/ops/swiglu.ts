@@ -18,6 +18,7 @@ export const swiglu = defineOp("swiglu", "gate[*], up[*] -> y[*]", {
   pointwise: "gate / (V(1.0) + exp(-gate)) * up",
   fast: { simd: ({ gate, up }, y) => swigluF32(gate, up, y) },
   decompose: ({ gate, up }) => mul(silu(gate), up),
+  reads: { gate: ["gate", "up"], up: ["gate"] },
   vjp: ({ gate, up }, dy) => ({
     gate: (): Tensor => sumTo(swigluDgate(gate, up, dy), gate.shape),
     up: (): Tensor => sumTo(swiglu(gate, dy), up.shape),

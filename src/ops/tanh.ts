@@ -11,5 +11,6 @@ export const tanh = defineOp("tanh", "x[*] -> y[*]", {
   },
   helpers: TANH,
   pointwise: "tanh_of(x)",
+  reads: { x: ["output"] },
   vjp: (_inputs, dy, _attrs, y) => ({ x: (): Tensor => mul(dy, sub(1, mul(y, y))) }),
 });

@@ -49,6 +49,7 @@ export const transpose = defineOp("transpose", "x[...]:any -> y[...]:any", {
       rest /= s;
     }
     y[i] = x[source];`,
+  reads: {},
   vjp({ x }, dy, { axes }) {
     const order = permutation(x.rank, axes, checked);
     return { x: (): Tensor => transpose(dy, { axes: order.map((_, axis) => order.indexOf(axis)) }) };

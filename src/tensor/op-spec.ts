@@ -1,6 +1,7 @@
 import type { DType, PackedArray, StoredFormat, TypedArray } from "./dtype.ts";
 import type { Shape } from "./shape.ts";
 import type { Signature } from "./signature.ts";
+import type { Device } from "./storage.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** Lowest and highest value. */
@@ -25,6 +26,9 @@ export type Params = Readonly<Record<string, number | readonly number[]>>;
 
 /** Cotangent of each input, computed only when asked for. `null` claims that the derivative is zero, and the laws check that. */
 export type Cotangents<N extends string> = { readonly [K in N]?: (() => Tensor) | null };
+
+/** Whose elements each cotangent is computed from, besides those of dy: inputs by name, and the output. None where nothing is said. */
+export type Reads<N extends string> = { readonly [K in N]?: readonly (N | "output")[] };
 
 /** A WGSL program: group(0) holds the storage buffers in order, group(1) binding(0) the uniform parameters. */
 export interface KernelSource {
@@ -138,6 +142,11 @@ export interface OpSpec<N extends string = string, A extends AttrSpecs = AttrSpe
   readonly composite?: true;
   /** Vector-Jacobian product, in differentiable ops. Absent: through `decompose`; absent too: backward throws. */
   readonly vjp?: (inputs: Record<N, Tensor>, dy: Tensor, attrs: AttrValues<A>, y: Tensor) => Cotangents<N>;
+  /**
+   * What the cotangents of `vjp` read; absent: all inputs and the output. The tape lets go of the elements of everything else, while
+   * shapes and dtypes stay. The laws hold it to what the vjp does.
+   */
+  readonly reads?: Reads<N> | ((device: Device) => Reads<N>);
   /** How often the laws differentiate it: 2 (default), or 1 where the vjp itself has no gradient. */
   readonly order?: 1 | 2;
   /** The output is the input's elements under another shape: no kernel runs and nothing is copied. */

@@ -11,6 +11,10 @@ import { decode } from "./stored-format.ts";
 export interface TapeNode {
   readonly op: string;
   readonly inputs: readonly Tensor[];
+  /** Which inputs required a gradient when the node was recorded: nothing flows back into others. */
+  readonly variables: readonly boolean[];
+  /** Inputs, and perhaps the output, whose elements the pullback reads. Those of the others may be gone by then. */
+  readonly reads: readonly Tensor[];
   /** `Parameter.version` of each input when the node was recorded. */
   readonly versions: readonly number[];
   /** Cotangents in the order of `inputs`; null where there is none or nobody needs it. */
@@ -44,6 +48,9 @@ let created = 0;
 /** Id of the newest tensor: a larger one belongs to a tensor made later. */
 export const newestTensorId = (): number => created;
 
+/** A leaf that requires a gradient: where sweeps end. */
+export const isVariable = (t: Tensor): boolean => t.isLeaf && t.requiresGrad;
+
 /** An immutable n-dimensional array on one device. Made by `tensor()` and by ops; only a `Parameter` can change its value. */
 export class Tensor {
   /** Increases with every tensor made: inputs of an op have smaller ids than its output. */
@@ -58,9 +65,11 @@ export class Tensor {
   node: TapeNode | null = null;
   /** True when only graphs need it any more: the sweep that uses it last frees it. */
   ownedByTape = false;
-  /** How often recorded ops take it as an input that no sweep has freed. */
+  /** How many recorded ops, which no sweep has freed, will read its elements. */
   pendingUses = 0;
   #storage: Storage | null;
+  #dtype: DType;
+  #device: Device;
   #requiresGrad = false;
 
   /** Takes over one reference of `storage`. */
@@ -70,18 +79,20 @@ export class Tensor {
     }
     this.shape = Object.freeze([...shape]);
     this.#storage = storage;
+    this.#dtype = storage.dtype;
+    this.#device = storage.device;
     if (storage.device !== "cpu") net.register(this, storage, this);
     track(this);
   }
 
   /** Element type. */
   get dtype(): DType {
-    return this.storage.dtype;
+    return this.#dtype;
   }
 
-  /** Where the elements are. */
+  /** Where the elements are, or were. */
   get device(): Device {
-    return this.storage.device;
+    return this.#device;
   }
 
   /** Number of axes. */
@@ -182,6 +193,8 @@ export class Tensor {
     net.unregister(this);
     next.retain();
     this.#storage = next;
+    this.#dtype = next.dtype;
+    this.#device = next.device;
     if (next.device !== "cpu") net.register(this, next, this);
     old.release();
   }

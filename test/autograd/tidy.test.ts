@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import { add, checkpoint, defineOp, gradients, mul, sum, tensor, tidy } from "../../src/ops/index.ts";
+import { add, checkpoint, defineOp, gradients, mul, reshape, sum, tensor, tidy } from "../../src/ops/index.ts";
 import { liveCpuStorages } from "../../src/tensor/cpu-storage.ts";
 import { Parameter } from "../../src/tensor/parameter.ts";
 import { keep } from "../../src/tensor/scope.ts";
@@ -45,6 +45,40 @@ describe("tidy", () => {
     loss.dispose();
     expect(added()).toBe(1);
     expect([...(x.grad?.dataSync() ?? [])]).toEqual([3, 12, 27]);
+  });
+
+  it("frees at once what no gradient reads, and keeps its shape and dtype", () => {
+    const c = tensor([1, 1, 2]);
+    const { loss, inner } = tidy(() => {
+      const moved = add(mul(x, c), c);
+      return { loss: sum(reshape(add(moved, mul(moved, 2)), { shape: [3, 1] })), inner: [() => moved] };
+    });
+    const moved = inner[0]();
+    expect([moved.disposed, moved.shape, moved.dtype, moved.device]).toEqual([true, [3], "f32", "cpu"]);
+    expect(added()).toBe(2);
+    loss.backward({ retainGraph: true });
+    loss.backward();
+    expect([...(x.grad?.dataSync() ?? [])]).toEqual([6, 6, 12]);
+    for (const t of [loss, c]) t.dispose();
+    expect(added()).toBe(1);
+  });
+
+  it("keeps what second derivatives read", () => {
+    const y = tidy(() => sum(mul(mul(add(x, 0), add(x, 0)), add(x, 0))));
+    const [dx] = gradients(y, [x], { createGraph: true });
+    const [xx] = gradients(sum(dx), [x]);
+    expect([...xx.dataSync()]).toEqual([6, 12, 18]);
+    for (const t of [y, dx, xx]) t.dispose();
+  });
+
+  it("gives no gradient to what required none when it was used", () => {
+    const w = tensor([1, 1, 1]);
+    const loss = tidy(() => sum(mul(add(x, 0), w)));
+    w.requiresGrad = true;
+    loss.backward();
+    expect(w.grad).toBe(null);
+    expect([...(x.grad?.dataSync() ?? [])]).toEqual([1, 1, 1]);
+    for (const t of [loss, w]) t.dispose();
   });
 
   it("keeps what two returned graphs share until both were used", () => {

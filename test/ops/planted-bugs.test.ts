@@ -4,6 +4,7 @@ import { LawError, opLaws } from "../../src/testing/index.ts";
 import * as planted from "./planted-ops.ts";
 
 const GRADIENT = "its gradient equals finite differences of the f64 reference";
+const READS = "its gradient reads on the CPU what its declaration says, and nothing else";
 const F32 = "f32 on the CPU agrees with the f64 reference, forward and backward";
 
 const CAUGHT_BY = [
@@ -24,6 +25,8 @@ const CAUGHT_BY = [
     law: "its gradient computes nothing before it is asked for",
     says: /its vjp made 1 tensors/,
   },
+  { op: planted.unsaidRead, law: READS, says: /its gradient by a reads b, which its declaration does not say/ },
+  { op: planted.idleRead, law: READS, says: /its gradient by x reads x in no call/ },
   {
     op: planted.wrongDecompose,
     law: "agrees with its decompose, and so does its gradient",

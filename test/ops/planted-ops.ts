@@ -38,6 +38,7 @@ export const soundOp = defineOp("soundOp", "a[*], b[*] -> y[*]", {
     },
   },
   decompose: ({ a, b }, { eps }) => mul(mul(mul(a, a), b), eps),
+  reads: { a: ["a", "b"], b: ["a"] },
   vjp: ({ a, b }, dy, { eps }) => ({
     a: (): Tensor => sumTo(mul(dy, mul(mul(a, b), 2 * eps)), a.shape),
     b: (): Tensor => sumTo(mul(dy, mul(mul(a, a), eps)), b.shape),
@@ -134,6 +135,27 @@ export const lostSecond = defineOp("lostSecond", "x[*] -> y[*]", {
     const constant = x.detach();
     return { x: () => mul(dy, mul(mul(constant, constant), 3)) };
   },
+});
+
+/** `y = a b`, whose gradient by a is said to need a. */
+export const unsaidRead = defineOp("unsaidRead", "a[*], b[*] -> y[*]", {
+  reference({ a, b }, y) {
+    for (let i = 0; i < y.length; i++) y[i] = a[i] * b[i];
+  },
+  reads: { a: ["a"], b: ["a"] },
+  vjp: ({ a, b }, dy) => ({
+    a: (): Tensor => sumTo(mul(dy, b), a.shape),
+    b: (): Tensor => sumTo(mul(dy, a), b.shape),
+  }),
+});
+
+/** `y = e^x`, of which the tape is to keep x too. */
+export const idleRead = defineOp("idleRead", "x[*] -> y[*]", {
+  reference({ x }, y) {
+    for (let i = 0; i < y.length; i++) y[i] = Math.exp(x[i]);
+  },
+  reads: { x: ["x", "output"] },
+  vjp: (_inputs, dy, _attrs, y) => ({ x: (): Tensor => mul(dy, y) }),
 });
 
 /** Works before it is asked. */

@@ -19,8 +19,9 @@ import {
   type Way,
 } from "../evaluate.ts";
 import { forCalls, type Law, type LawContext } from "./law.ts";
+import { readsLaw } from "./reads-law.ts";
 
-/** Repeating a call leaks nothing and gives the same bits, on one device. */
+/** Repeating a call leaks nothing and gives the same bits, and the tape keeps what it needs and no more, on one device. */
 export function memoryLaws(context: LawContext, device: Device): Law[] {
   const { op, spec } = context;
   const way: Way = { device, dtype: "f32" };
@@ -31,6 +32,7 @@ export function memoryLaws(context: LawContext, device: Device): Law[] {
       run: () =>
         forCalls(context, { plain: 1, broadcast: 2, repeated: 1 }, (call) => checkLeaks(context, call, way)),
     },
+    ...(spec.vjp ? [readsLaw(context, way, place)] : []),
     {
       name: `${spec.name}: the same call gives the same bits on ${place}`,
       run: () =>
