@@ -10,6 +10,7 @@ export const divOrZero = defineOp("divOrZero", "a[*], b[*] -> y[*]", {
     for (let i = 0; i < y.length; i++) y[i] = b[i] === 0 ? 0 : a[i] / b[i];
   },
   pointwise: "select(a / b, V(0.0), b == V(0.0))",
+  reads: { a: ["b"], b: ["b", "output"] },
   vjp: ({ a, b }, dy, _attrs, y) => ({
     a: (): Tensor => sumTo(divOrZero(dy, b), a.shape),
     b: (): Tensor => sumTo(neg(mul(dy, divOrZero(y, b))), b.shape),

@@ -16,6 +16,7 @@ export const rankOneScale = defineOp("rankOneScale", "a[*], b[*], strength[*] ->
   },
   pointwise:
     "nan_or(a, nan_or(b, strength / V(dims.r) / (max(a, V(dims.eps)) * max(b, V(dims.eps)))))",
+  reads: { a: ["a", "output"], b: ["b", "output"], strength: ["a", "b"] },
   vjp: ({ a, b, strength }, ds, { eps, r }, s) => ({
     a: (): Tensor => sumTo(rankOneScaleDlength(a, s, ds, { eps }), a.shape),
     b: (): Tensor => sumTo(rankOneScaleDlength(b, s, ds, { eps }), b.shape),
@@ -32,6 +33,7 @@ export const rankOneScaleDlength = defineOp("rankOneScaleDlength", "length[*], s
     for (let i = 0; i < d.length; i++) d[i] = length[i] >= eps ? (-s[i] * ds[i]) / length[i] : 0;
   },
   pointwise: "select(V(0.0), -s * ds / length, length >= V(dims.eps))",
+  reads: { length: ["length", "output"], s: ["length", "ds"], ds: ["length", "s"] },
   vjp: ({ length, s, ds }, g, { eps }, d) => ({
     length: (): Tensor => sumTo(rankOneScaleDlength(length, d, g, { eps }), length.shape),
     s: (): Tensor => sumTo(rankOneScaleDlength(length, ds, g, { eps }), s.shape),
