@@ -1,14 +1,17 @@
 import { allocateBlock, type Block, freeBlock, type Heap, isInHeap } from "../tensor/heap.ts";
-import type { TypedArray } from "../tensor/dtype.ts";
+import type { PackedArray, TypedArray } from "../tensor/dtype.ts";
 import { CONTROL_BYTES, Threads, type UnitFunction } from "./threads.ts";
 import type { ModuleParts } from "./kernels.ts";
 import { assembleModule, type KernelShape } from "./wasm/assembler.ts";
 import { compileModule, instantiate } from "./wasm/compile.ts";
 import type { ArgumentKind, Kernel } from "./wasm/kernel.ts";
 
+/** What a kernel reads or writes. */
+type KernelArray = TypedArray | PackedArray;
+
 /** The values of a kernel's arguments. */
 export type ArgumentValues<A> = {
-  readonly [K in keyof A]: A[K] extends "i32" | "f32" ? number : TypedArray;
+  readonly [K in keyof A]: A[K] extends "i32" | "f32" ? number : KernelArray;
 };
 
 /** How a kernel is run. */
@@ -26,7 +29,7 @@ const PARALLEL_COST = 15_000;
 
 /** An operand outside the heap: its copy there. */
 interface Borrowed {
-  readonly array: TypedArray;
+  readonly array: KernelArray;
   readonly block: Block;
   readonly kind: ArgumentKind;
 }
@@ -83,7 +86,7 @@ export class Engine {
     try {
       for (let i = 0; i < known.args.length; i++) {
         const [name, kind] = known.args[i];
-        const value = (values as Record<string, number | TypedArray>)[name];
+        const value = (values as Record<string, number | KernelArray>)[name];
         const address = typeof value === "number" ? value : this.#addressOf(value, kind, borrowed);
         if (address === null) return false;
         // Growing replaces a memory that is not shared.
@@ -92,7 +95,7 @@ export class Engine {
         else this.#words[i] = address;
       }
       if (!this.#run(known.index, known.run, units, cost, scratch)) return false;
-      for (const { array, block, kind } of borrowed) if (kind !== "in") array.set(this.#view(array, block));
+      for (const { array, block, kind } of borrowed) if (kind !== "in") bytesOf(array).set(this.#view(array, block));
       return true;
     } finally {
       for (const { block } of borrowed) freeBlock(block);
@@ -123,19 +126,20 @@ export class Engine {
   }
 
   /** Address of an array in the heap, or of a copy of it there; null where there is no room. */
-  #addressOf(array: TypedArray, kind: ArgumentKind, borrowed: Borrowed[]): number | null {
+  #addressOf(array: KernelArray, kind: ArgumentKind, borrowed: Borrowed[]): number | null {
     if (isInHeap(array)) return array.byteOffset;
     const block = allocateBlock(array.byteLength);
     if (!block) return null;
     borrowed.push({ array, block, kind });
-    if (kind !== "out") this.#view(array, block).set(array);
+    if (kind !== "out") this.#view(array, block).set(bytesOf(array));
     return block.start;
   }
 
-  #view(array: TypedArray, { start }: Block): TypedArray {
-    const { buffer } = this.#heap.memory;
-    if (array instanceof Float64Array) throw new Error("kernels read f32 and i32 arrays");
-    const View = array instanceof Int32Array ? Int32Array : Float32Array;
-    return new View(buffer, start, array.length);
+  /** The bytes of the copy of an array. */
+  #view(array: KernelArray, { start }: Block): Uint8Array {
+    if (array instanceof Float64Array) throw new Error("kernels read no f64 arrays");
+    return new Uint8Array(this.#heap.memory.buffer, start, array.byteLength);
   }
 }
+
+const bytesOf = ({ buffer, byteOffset, byteLength }: KernelArray): Uint8Array => new Uint8Array(buffer, byteOffset, byteLength);

@@ -10,6 +10,7 @@ import type { Kernel } from "./wasm/kernel.ts";
 import { softmaxLossRows } from "./wasm/loss-kernel.ts";
 import { panelFunctions } from "./wasm/panels.ts";
 import { productFunctions } from "./wasm/product.ts";
+import { storedKernels } from "./wasm/stored-kernels.ts";
 import { ropeRows } from "./wasm/rope-kernel.ts";
 import {
   inverseRmsRows, rmsNormDxRows, rmsNormRows, weightedColumnSums,
@@ -29,6 +30,7 @@ const otherKernels: readonly Kernel[] = [
   rmsNormRows, rmsNormDxRows, inverseRmsRows, weightedColumnSums, softmaxLossRows, ropeRows,
   attentionHeads, attentionHeadCotangents,
   adamwPieces, squareSumPieces, scalePieces, zeroSums,
+  ...storedKernels,
 ];
 
 /** The matrix product alone. */

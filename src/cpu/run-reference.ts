@@ -6,9 +6,10 @@ import { PackedStorage } from "../tensor/packed-storage.ts";
 import { broadcastStrides, sameShape, type Shape, sizeOf } from "../tensor/shape.ts";
 import type { Operand } from "../tensor/signature.ts";
 import type { Storage } from "../tensor/storage.ts";
-import { decodeInto, encode } from "../tensor/stored-format.ts";
+import { encode } from "../tensor/stored-format.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { isProven } from "./self-check.ts";
+import { decodeStored } from "./stored.ts";
 
 /**
  * Which implementation runs where the dtype is f32: the fast one where there is one and it has proved itself here, the fast
@@ -32,22 +33,28 @@ export function runOnCpu(
   const fast = path !== "reference" && dtype === "f32" ? spec.fast : undefined;
   const stored = inputs.map(({ storage }) => storage).find((storage) => storage instanceof PackedStorage);
   const kernel = stored && fast?.packed?.simd?.(stored.dtype, plan.dims);
-  const simd = kernel || (path === "proven" && fast?.simd && !isProven(spec)) ? undefined : fast?.simd;
+  const simd = path === "proven" && fast?.simd && !isProven(spec) ? undefined : fast?.simd;
   const size = sizeOf(plan.output);
-  const out = simd ? CpuStorage.uninitialized(dtype, size) : CpuStorage.zeros(dtype, size);
+  const out = CpuStorage.uninitialized(dtype, size);
   if (size === 0) return out;
   const operands: Elements[] = [];
-  try {
+  const named: Record<string, TypedArray> = {};
+  const floats = named as Record<string, Float32Array>;
+  const expand = (isWanted: (storage: Storage) => boolean): void => {
     for (const [i, operand] of spec.signature.inputs.entries()) {
-      if (!kernel || inputs[i].storage !== stored) operands.push(elementsOf(inputs[i], operand, plan.batch));
+      if (!isWanted(inputs[i].storage)) continue;
+      const elements = elementsOf(inputs[i], operand, plan.batch);
+      operands.push(elements);
+      named[operand.name] = elements.data;
     }
-    const named = Object.fromEntries(operands.map(({ name, data }) => [name, data]));
-    const floats = named as Record<string, Float32Array>;
-    if (kernel) kernel(stored.data, floats, out.data as Float32Array, plan.dims, attrs, plan.params);
-    else if (!simd?.(floats, out.data as Float32Array, plan.dims, attrs, plan.params)) {
-      if (simd) out.data.fill(0);
-      spec.reference(named, out.data, plan.dims, attrs, plan.params);
-    }
+  };
+  try {
+    expand((storage) => storage !== stored);
+    if (stored && kernel?.(stored.data, floats, out.data as Float32Array, plan.dims, attrs, plan.params)) return out;
+    expand((storage) => storage === stored);
+    if (simd?.(floats, out.data as Float32Array, plan.dims, attrs, plan.params)) return out;
+    out.data.fill(0);
+    spec.reference(named, out.data, plan.dims, attrs, plan.params);
   } catch (error) {
     out.release();
     throw error;
@@ -79,7 +86,7 @@ function elementsOf(tensor: Tensor, operand: Operand, batch: Shape): Elements {
   const { storage } = tensor;
   if (!(storage instanceof PackedStorage)) return expandBatch(tensor, operand, batch);
   const temporary = CpuStorage.uninitialized("f32", storage.length);
-  decodeInto(storage.dtype, storage.data, temporary.data as Float32Array);
+  decodeStored({ format: storage.dtype, data: storage.data }, temporary.data as Float32Array);
   return { name: operand.name, data: temporary.data, temporary };
 }
 

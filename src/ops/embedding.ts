@@ -1,9 +1,9 @@
+import { decodeStored } from "../cpu/stored.ts";
 import { scatterPlan } from "../gpu/scatter-kernel.ts";
 import type { TypedArray } from "../tensor/dtype.ts";
 import { ArgumentError } from "../tensor/errors.ts";
 import type { Dims, Range } from "../tensor/op-spec.ts";
 import { sizeOf } from "../tensor/shape.ts";
-import { decodeInto } from "../tensor/stored-format.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { defineOp } from "./define-op.ts";
 import { packedEmbeddingPlan } from "./embedding-packed.ts";
@@ -36,8 +36,9 @@ export const embedding = defineOp("embedding", "ids[*]:i32, weight[v, d]:float|s
       simd: (format) => (weight, { ids }, y, { v, d }) => {
         checkIds("embedding", ids, v);
         for (let row = 0; row < ids.length; row++) {
-          decodeInto(format, weight, y.subarray(row * d, (row + 1) * d), ids[row] * d);
+          decodeStored({ format, data: weight }, y.subarray(row * d, (row + 1) * d), ids[row] * d);
         }
+        return true;
       },
     },
   },

@@ -1,4 +1,5 @@
 import { gemm } from "../cpu/gemm.ts";
+import { linearFewRows } from "../cpu/stored.ts";
 import { gemmPlan } from "../gpu/gemm.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { defineOp } from "./define-op.ts";
@@ -24,8 +25,11 @@ export const linear = defineOp("linear", "x[*, k], weight[m, k]:float|stored -> 
   fast: {
     wgsl: (profile, { n, m, k }) => gemmPlan(profile, "NT", { batch: 1, m: n, n: m, k }),
     simd({ x, weight }, y, { n, m, k }) {
-      gemm("NT", n, m, k, x, weight, y);
+      if (!linearFewRows(x, { format: "f32", data: weight }, y, { rows: n, m, k })) gemm("NT", n, m, k, x, weight, y);
       return true;
+    },
+    packed: {
+      simd: (format) => (data, { x }, y, { n, m, k }) => linearFewRows(x, { format, data }, y, { rows: n, m, k }),
     },
   },
   reads: { x: ["weight"], weight: ["x"] },

@@ -2,12 +2,13 @@ import { BLOCK, type BlockFormat, bytesPerElement } from "./dtype.ts";
 import { narrowF16, widenF16 } from "./half.ts";
 
 /** The integers of a packed array, and the scales (with the minima of q4_1) behind them. */
-interface Planes {
+export interface Planes {
   readonly integers: Uint8Array;
   readonly scales: Uint16Array;
 }
 
-function planesOf(format: BlockFormat, packed: Uint8Array): Planes {
+/** The two parts of an array of whole blocks; no copies. */
+export function planesOf(format: BlockFormat, packed: Uint8Array): Planes {
   const length = packed.byteLength / bytesPerElement(format);
   const bytes = format === "q8_0" ? length : length / 2;
   const { buffer, byteOffset, byteLength } = packed;

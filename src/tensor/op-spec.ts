@@ -60,7 +60,10 @@ export interface KernelProfile {
   readonly subgroups: boolean;
 }
 
-/** What reads an operand in a stored format on the CPU: as `simd`, with that operand's bits in `packed` instead of in `inputs`. */
+/**
+ * What reads an operand in a stored format on the CPU: as `simd`, with that operand's bits in `packed` instead of in `inputs`.
+ * `out` arrives with any values; true: all of it was written, false: the operand shall be decoded first.
+ */
 export type PackedKernel<N extends string, A extends AttrSpecs, D extends string, P extends Params> = (
   packed: PackedArray,
   inputs: Record<N, Float32Array>,
@@ -68,7 +71,7 @@ export type PackedKernel<N extends string, A extends AttrSpecs, D extends string
   dims: Dims<D>,
   attrs: AttrValues<A>,
   params: P,
-) => void;
+) => boolean;
 
 /** Kernels that read the operand marked `|stored` as it lies, for the formats they know. */
 export interface PackedKernels<N extends string, A extends AttrSpecs, D extends string, P extends Params> {

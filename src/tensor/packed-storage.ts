@@ -1,3 +1,4 @@
+import { type PooledArray, giveArray, settle, takeFromHeap } from "./array-pool.ts";
 import { countCpuStorage } from "./cpu-storage.ts";
 import { bytesPerElement, type PackedArray, type StoredFormat } from "./dtype.ts";
 import { DisposedError } from "./errors.ts";
@@ -9,6 +10,8 @@ export class PackedStorage implements Storage {
   readonly dtype: StoredFormat;
   readonly length: number;
   #data: PackedArray | null;
+  /** The words of the heap that the elements lie in. */
+  #words: PooledArray | null = null;
   #references = 1;
 
   /** Takes over `data`. */
@@ -29,6 +32,18 @@ export class PackedStorage implements Storage {
     return Promise.resolve(this.data.slice());
   }
 
+  /** The elements live long: move them to the heap, where kernels read them in place. */
+  settle(): void {
+    const { data } = this;
+    this.#words ??= takeFromHeap("i32", Math.ceil(data.byteLength / 4));
+    if (!this.#words?.home) return;
+    settle(this.#words.home);
+    const { buffer, byteOffset } = this.#words.array;
+    if (data.buffer === buffer) return;
+    this.#data = data instanceof Uint16Array ? new Uint16Array(buffer, byteOffset, data.length) : new Uint8Array(buffer, byteOffset, data.length);
+    (this.#data as Uint8Array).set(data);
+  }
+
   retain(): void {
     this.#references++;
   }
@@ -36,6 +51,8 @@ export class PackedStorage implements Storage {
   release(): void {
     if (--this.#references > 0 || !this.#data) return;
     countCpuStorage(-1);
+    if (this.#words) giveArray("i32", this.#words);
+    this.#words = null;
     this.#data = null;
   }
 }

@@ -13,4 +13,6 @@ export interface Storage {
   read(): Promise<TypedArray | PackedArray>;
   retain(): void;
   release(): void;
+  /** On the CPU: the elements live long; they move to where kernels read them in place. */
+  settle?(): void;
 }

@@ -176,7 +176,7 @@ export class Tensor {
 
   /** The tensor lives long: on the CPU, its elements move to where kernels read them in place. */
   settle(): void {
-    if (this.#storage instanceof CpuStorage) this.#storage.settle();
+    this.#storage?.settle?.();
   }
 
   /** Let go of the elements. Safe to call twice. */

@@ -190,6 +190,7 @@ const readsPacked = (name: string, pick: (half: number) => number, wgsl: string)
           const bits = Uint32Array.from(weight, (half) => pick(half) << 16);
           const values = new Float32Array(bits.buffer);
           for (let i = 0; i < y.length; i++) y[i] = x[i] * values[i];
+          return true;
         }),
         wgsl: (format, _profile, { d }) =>
           format !== "bf16" ? null : { kernel: packedKernel(wgsl), params: Uint32Array.of(d), grid: [Math.ceil(d / 64), 1, 1] },

@@ -73,6 +73,12 @@ export const f64 = {
 export const v128 = {
   zero: (): Code => [...simd(12), ...new Array<number>(16).fill(0)],
   load: access(simd(0)),
+  /** Eight bytes as 16-bit lanes. */
+  loadBytes: access(simd(1)),
+  loadBytesUnsigned: access(simd(2)),
+  /** Four 16-bit numbers as 32-bit lanes. */
+  loadHalves: access(simd(3)),
+  loadHalvesUnsigned: access(simd(4)),
   /** One word, four times. */
   loadSplat: access(simd(9)),
   /** One word, and three zeros. */
@@ -102,6 +108,7 @@ export const f32x4 = {
   divide: binary(simd(0xe7)),
   squareRoot: unary(simd(0xe3)),
   negate: unary(simd(0xe1)),
+  absolute: unary(simd(0xe0)),
   /** `y < x ? y : x`: a NaN in `x` stays. */
   pseudoMin: binary(simd(0xea)),
   /** `x < y ? y : x`: a NaN in `x` stays. */
@@ -109,12 +116,24 @@ export const f32x4 = {
   equal: binary(simd(0x41)),
   lessThan: binary(simd(0x43)),
   greaterThan: binary(simd(0x44)),
+  atLeast: binary(simd(0x46)),
+  fromI32: unary(simd(0xfa)),
   /** `x * y + z`, rounded once or twice as the engine likes. */
   relaxedMadd: (x: Code, y: Code, z: Code): Code => [...x, ...y, ...z, ...simd(0x105)],
 };
 
+/** Eight-lane i16 arithmetic. */
+export const i16x8 = {
+  /** Unsigned shift. */
+  shiftRight: (x: Code, bits: number): Code => [...x, ...i32.constant(bits), ...simd(0x8d)],
+};
+
 /** Four-lane i32 arithmetic. */
 export const i32x4 = {
+  splat: unary(simd(17)),
+  /** The lower or the upper four of eight signed 16-bit lanes. */
+  fromLowHalves: unary(simd(0xa7)),
+  fromHighHalves: unary(simd(0xa8)),
   /** Four constants. */
   lanes: (values: readonly number[]): Code => [...simd(12), ...new Uint8Array(Int32Array.from(values).buffer)],
   add: binary(simd(0xae)),

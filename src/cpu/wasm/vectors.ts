@@ -75,6 +75,9 @@ function turnOf(v: number, isSingle: boolean): Turn {
 /** All bits of the first lane. */
 const firstLane = (): Code => i32x4.lanes([-1, 0, 0, 0]);
 
+/** Which of a pair a vector is. */
+export type Part = Pick<Turn, "v">;
+
 /** A sum over floats, in a part for each vector of a pair. */
 export class LaneSum {
   readonly #frame: Frame;
@@ -93,12 +96,12 @@ export class LaneSum {
   }
 
   /** Add a vector. */
-  add({ v }: Turn, value: Code): Code {
+  add({ v }: Part, value: Code): Code {
     return set(this.#parts[v], f32x4.add(get(this.#parts[v]), value));
   }
 
   /** Add `x · y`. */
-  addProduct({ v }: Turn, x: Code, y: Code): Code {
+  addProduct({ v }: Part, x: Code, y: Code): Code {
     return set(this.#parts[v], this.#frame.multiplyAdd(x, y, get(this.#parts[v])));
   }
 
