@@ -6,7 +6,7 @@ import { loopGemm } from "./loops.ts";
 export type { GemmMode } from "./gemm-types.ts";
 
 /** Multiply-adds below which starting a kernel costs more than plain loops (measured). */
-const MIN_PACKED_WORK = 1024;
+export const MIN_PACKED_WORK = 1024;
 
 /** Options of {@link gemm}. */
 export interface GemmOptions {

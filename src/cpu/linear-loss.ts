@@ -2,13 +2,14 @@ import { giveArray, type PooledArray, takeArray } from "../tensor/array-pool.ts"
 import type { TypedArray } from "../tensor/dtype.ts";
 import { gemm } from "./gemm.ts";
 import { softmaxLossF32 } from "./rows.ts";
+import { gemmStored, type Weight } from "./stored.ts";
 
 /** Cross-entropy of `x · weightᵀ` and its cotangents. */
 export interface LinearLoss {
   /** [rows, d] */
   readonly x: Float32Array;
   /** [v, d] */
-  readonly weight: Float32Array;
+  readonly weight: Weight;
   /** [rows]; rows with `ignoreIndex` are left out of everything. */
   readonly labels: TypedArray;
   readonly ignoreIndex: number;
@@ -66,7 +67,7 @@ function chunkLoss(loss: LinearLoss, part: Int32Array, { logits, x, dx }: ChunkA
   const wantsCotangents = loss.dx !== null || loss.dweight !== null;
   const runs = [...runsOf(part)];
   for (const { at, row, count } of runs) x.set(loss.x.subarray(row * d, (row + count) * d), at * d);
-  gemm("NT", part.length, v, d, x, weight, logits);
+  if (!multiply("NT", [part.length, v, d], x, weight, logits)) return false;
   const losses = new Float32Array(part.length);
   const isDone = softmaxLossF32({
     logits,
@@ -78,7 +79,7 @@ function chunkLoss(loss: LinearLoss, part: Int32Array, { logits, x, dx }: ChunkA
   if (!isDone) return false;
   if (loss.dx) {
     const target = loss.dx;
-    gemm("NN", part.length, d, v, logits, weight, dx);
+    if (!multiply("NN", [part.length, d, v], logits, weight, dx)) return false;
     for (const { at, row, count } of runs) target.set(dx.subarray(at * d, (at + count) * d), row * d);
   }
   if (loss.dweight) gemm("TN", v, d, part.length, logits, x, loss.dweight, { accumulate: true });
@@ -91,6 +92,15 @@ function* runsOf(rows: Int32Array): Generator<{ readonly at: number; readonly ro
     while (next < rows.length && rows[next] - rows[at] === next - at) next++;
     yield { at, row: rows[at], count: next - at };
   }
+}
+
+/** The product with a weight as it lies. False: not computed. */
+function multiply(
+  mode: "NT" | "NN", [m, n, k]: readonly [number, number, number], a: Float32Array, weight: Weight, out: Float32Array,
+): boolean {
+  if (weight.format !== "f32") return gemmStored(mode, m, n, k, a, weight, out);
+  gemm(mode, m, n, k, a, weight.data, out);
+  return true;
 }
 
 /** Arrays that are given back together. */

@@ -1,5 +1,7 @@
 import { giveArray, type PooledArray, takeFromHeap } from "../tensor/array-pool.ts";
+import { BLOCK } from "../tensor/dtype.ts";
 import { DeviceError } from "../tensor/errors.ts";
+import { decodeRunsOn, type Packed } from "./decode-runs.ts";
 import type { Engine } from "./engine.ts";
 import type { Gemm, GemmMode } from "./gemm-types.ts";
 import { loopGemm } from "./loops.ts";
@@ -34,6 +36,15 @@ interface Layout {
   readonly depth: number;
 }
 
+/** What is multiplied. */
+interface Operands {
+  readonly a: Float32Array;
+  /** In a stored format: only of one product, not a batch. */
+  readonly b: Float32Array | Packed;
+  readonly out: Float32Array;
+  readonly accumulate: boolean;
+}
+
 /** One call's sizes. */
 interface Sizes {
   readonly mode: GemmMode;
@@ -54,22 +65,31 @@ interface Part {
 /** The product on the kernels of an engine. Needs m, n, k and batch of at least 1. */
 export function packedGemm(engine: Engine): Gemm {
   return (mode, m, n, k, a, b, out, accumulate, batch = 1) => {
-    const width = tileWidth(engine.shape.tileColumns, false);
-    const sizes = { mode, m, n, k, batch };
-    const deepest = batch > 1 ? k : Math.min(k, PART_DEPTH);
-    // A batch is packed whole: its matrices are small.
-    const widest = batch > 1 ? n : Math.max(width, Math.floor(PACKED_FLOATS / deepest / width) * width);
-    for (let column = 0; column < n; column += widest) {
-      for (let start = 0; start < k; start += deepest) {
-        const columns = Math.min(widest, n - column);
-        const part = new PackedProduct(engine, sizes, { column, columns, start, depth: Math.min(deepest, k - start) });
-        if (part.run(a, b, out, accumulate || start > 0)) continue;
-        if (column + start > 0) throw new DeviceError("the CPU's memory is full: nothing is left to multiply matrices in");
-        loopGemm(mode, m, n, k, a, b, out, accumulate, batch);
-        return;
-      }
-    }
+    if (multiplyParts(engine, { mode, m, n, k, batch }, { a, b, out, accumulate })) return;
+    loopGemm(mode, m, n, k, a, b, out, accumulate, batch);
   };
+}
+
+/**
+ * The product part by part. False where there is no memory: nothing was computed.
+ *
+ * @throws DeviceError where the memory ends between parts
+ */
+export function multiplyParts(engine: Engine, sizes: Sizes, { a, b, out, accumulate }: Operands): boolean {
+  const { n, k, batch } = sizes;
+  const deepest = batch > 1 ? k : Math.min(k, PART_DEPTH);
+  // A batch is packed whole: its matrices are small. Parts are whole tiles, and whole blocks of stored formats.
+  const widest = batch > 1 ? n : Math.max(BLOCK, Math.floor(PACKED_FLOATS / deepest / BLOCK) * BLOCK);
+  for (let column = 0; column < n; column += widest) {
+    for (let start = 0; start < k; start += deepest) {
+      const columns = Math.min(widest, n - column);
+      const part = new PackedProduct(engine, sizes, { column, columns, start, depth: Math.min(deepest, k - start) });
+      if (part.run({ a, b, out, accumulate: accumulate || start > 0 })) continue;
+      if (column + start > 0) throw new DeviceError("the CPU's memory is full: nothing is left to multiply matrices in");
+      return false;
+    }
+  }
+  return true;
 }
 
 /** One part of a product. */
@@ -88,7 +108,7 @@ class PackedProduct {
   }
 
   /** False where there is no memory: nothing was computed. */
-  run(a: Float32Array, b: Float32Array, out: Float32Array, accumulate: boolean): boolean {
+  run({ a, b, out, accumulate }: Operands): boolean {
     try {
       const left = this.#layoutA(a);
       const right = left && this.#layoutB(b);
@@ -139,29 +159,44 @@ class PackedProduct {
   }
 
   /** B is packed where its columns are strided, or many rows of tiles read them. */
-  #layoutB(b: Float32Array): Layout | null {
+  #layoutB(whole: Float32Array | Packed): Layout | null {
     const { mode, n, k } = this.#sizes;
-    const { start, column, columns } = this.#part;
+    const { columns } = this.#part;
+    const own = this.#partOfB(whole);
+    if (!own) return null;
+    const { data, stride } = own;
     const width = tileWidth(this.#engine.shape.tileColumns, this.#isNarrow);
     const depth = width * 4;
     const batch = k * n * 4;
     if (mode === "NT") {
       const kernel = this.#isNarrow ? packRowsNarrow : packRowsWide;
-      const panels = this.#pack(kernel, from(b, column * k + start), { width, count: columns, stride: k, batch });
+      const panels = this.#pack(kernel, data, { width, count: columns, stride, batch });
       return panels && { ...panels, row: 0, depth };
     }
-    const own = from(b, start * n + column);
-    if (this.#isNarrow || !this.#hasBadStride()) {
-      return { data: own, batch, panel: width * 4, row: 0, depth: n * 4 };
+    if (this.#isNarrow || !this.#hasBadStride(stride)) {
+      return { data, batch, panel: width * 4, row: 0, depth: stride * 4 };
     }
-    const panels = this.#pack(packColumnsWide, own, { width, count: columns, stride: n, batch });
+    const panels = this.#pack(packColumnsWide, data, { width, count: columns, stride, batch });
     return panels && { ...panels, row: 0, depth };
   }
 
+  /** The part of B in f32, and how far its rows are apart. */
+  #partOfB(whole: Float32Array | Packed): { readonly data: Float32Array; readonly stride: number } | null {
+    const { mode, n, k } = this.#sizes;
+    const { start, column, columns, depth } = this.#part;
+    const [stride, length] = mode === "NT" ? [k, depth] : [n, columns];
+    const first = mode === "NT" ? column * k + start : start * n + column;
+    if (whole instanceof Float32Array) return { data: from(whole, first), stride };
+    const pooled = takeFromHeap("f32", columns * depth);
+    if (!pooled) return null;
+    this.#temporary.push(pooled);
+    const data = pooled.array as Float32Array;
+    return decodeRunsOn(this.#engine, whole, data, { first, length, stride }) ? { data, stride: length } : null;
+  }
+
   /** Whether the steps of a panel of B, n floats apart, crowd into few sets of the L1 cache, for many readers. */
-  #hasBadStride(): boolean {
-    const { m, n } = this.#sizes;
-    return m >= PACK_ROWS && this.#part.depth > 64 && (n >= 512 || (n * 4) % 512 === 0);
+  #hasBadStride(stride: number): boolean {
+    return this.#sizes.m >= PACK_ROWS && this.#part.depth > 64 && (stride >= 512 || (stride * 4) % 512 === 0);
   }
 
   #pack(

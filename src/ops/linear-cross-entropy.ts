@@ -64,6 +64,7 @@ export const linearCrossEntropy = defineOp(
       const flat = reshape(broadcast(labels, shape), { shape: [sizeOf(shape)] });
       const wide = broadcast(x, [...shape, x.shape[x.rank - 1]]);
       const attrs = { ignoreIndex, reduction, chunk };
+      if (x.device === "cpu" && x.dtype === "f32") return lossWithCotangents(rows(wide), weight, flat, attrs);
       // Decoded once, not for each chunk.
       const head = isStored(weight.dtype) ? cast(weight, { dtype: x.dtype }) : weight;
       if (x.dtype === "f32") return lossWithCotangents(rows(wide), head, flat, attrs);

@@ -1,4 +1,6 @@
 import { linearLossF32 } from "../cpu/linear-loss.ts";
+import type { TypedArray } from "../tensor/dtype.ts";
+import type { Weight } from "../cpu/stored.ts";
 import { sizeOf } from "../tensor/shape.ts";
 import { concat } from "./concat.ts";
 import { checkReduction } from "./cross-entropy.ts";
@@ -10,12 +12,41 @@ import { linear, linearDweight, linearDx } from "./linear.ts";
 import { full } from "./create.ts";
 import { reshape } from "./reshape.ts";
 
+interface LossAttrs {
+  readonly ignoreIndex: number;
+  readonly reduction: "mean" | "sum";
+  readonly chunk: number;
+  readonly wantsX: boolean;
+  readonly wantsWeight: boolean;
+}
+
+/** All parts in one pass over the logits. False: not computed. */
+function lossParts(
+  { x, weight, labels }: { readonly x: Float32Array; readonly weight: Weight; readonly labels: TypedArray },
+  parts: Float32Array,
+  { t, d, v }: Readonly<Record<"t" | "d" | "v", number>>,
+  { ignoreIndex, reduction, chunk, wantsX, wantsWeight }: LossAttrs,
+): boolean {
+  checkLabels("linearCrossEntropy", labels, v, ignoreIndex);
+  const counted = labels.filter((label: number) => label !== ignoreIndex).length;
+  const scale = reduction === "mean" ? 1 / counted : 1;
+  const weightAt = 1 + (wantsX ? t * d : 0);
+  const total = linearLossF32({
+    x, weight, labels, ignoreIndex, d, v, chunk, scale,
+    dx: wantsX ? parts.subarray(1, weightAt) : null,
+    dweight: wantsWeight ? parts.subarray(weightAt) : null,
+  });
+  if (total === false) return false;
+  parts[0] = scale * total;
+  return true;
+}
+
 /**
  * `linearCrossEntropy` of rows together with its cotangents, one after the other in one row of numbers: the
  * loss, then (where `x` and `weight` are set) the cotangents of x and of the weight. On the CPU one pass over
  * the logits gives all of them.
  */
-export const linearLossParts = defineOp("linearLossParts", "x[t, d], weight[v, d], labels[t]:i32 -> parts[...]", {
+export const linearLossParts = defineOp("linearLossParts", "x[t, d], weight[v, d]:float|stored, labels[t]:i32 -> parts[...]", {
   attrs: {
     ignoreIndex: { default: -100 as number },
     reduction: { default: "mean" as "mean" | "sum" },
@@ -51,20 +82,10 @@ export const linearLossParts = defineOp("linearLossParts", "x[t, d], weight[v, d
     if (counted === 0 && reduction === "mean") parts[0] = Number.NaN;
   },
   fast: {
-    simd({ x, weight, labels }, parts, { t, d, v }, { ignoreIndex, reduction, chunk, wantsX, wantsWeight }) {
-      checkLabels("linearCrossEntropy", labels, v, ignoreIndex);
-      const counted = labels.filter((label) => label !== ignoreIndex).length;
-      const share = reduction === "mean" ? 1 / counted : 1;
-      const weightAt = 1 + (wantsX ? t * d : 0);
-      const total = linearLossF32({
-        x, weight, labels, ignoreIndex, d, v, chunk,
-        scale: share,
-        dx: wantsX ? parts.subarray(1, weightAt) : null,
-        dweight: wantsWeight ? parts.subarray(weightAt) : null,
-      });
-      if (total === false) return false;
-      parts[0] = share * total;
-      return true;
+    simd: ({ x, weight, labels }, parts, dims, attrs) =>
+      lossParts({ x, weight: { format: "f32", data: weight }, labels }, parts, dims, attrs),
+    packed: {
+      simd: (format) => (data, { x, labels }, parts, dims, attrs) => lossParts({ x, weight: { format, data }, labels }, parts, dims, attrs),
     },
   },
   decompose({ x, weight, labels }, { ignoreIndex, reduction, wantsX, wantsWeight }) {

@@ -1,5 +1,5 @@
 import { gemm } from "../cpu/gemm.ts";
-import { linearFewRows } from "../cpu/stored.ts";
+import { gemmStored, linearFewRows } from "../cpu/stored.ts";
 import { gemmPlan } from "../gpu/gemm.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { defineOp } from "./define-op.ts";
@@ -29,7 +29,8 @@ export const linear = defineOp("linear", "x[*, k], weight[m, k]:float|stored -> 
       return true;
     },
     packed: {
-      simd: (format) => (data, { x }, y, { n, m, k }) => linearFewRows(x, { format, data }, y, { rows: n, m, k }),
+      simd: (format) => (data, { x }, y, { n, m, k }) =>
+        linearFewRows(x, { format, data }, y, { rows: n, m, k }) || gemmStored("NT", n, m, k, x, { format, data }, y),
     },
   },
   reads: { x: ["weight"], weight: ["x"] },
@@ -60,6 +61,9 @@ export const linearDx = defineOp("linearDx", "dy[*, m], weight[m, k]:float|store
     simd({ dy, weight }, dx, { n, m, k }) {
       gemm("NN", n, k, m, dy, weight, dx);
       return true;
+    },
+    packed: {
+      simd: (format) => (data, { dy }, dx, { n, m, k }) => gemmStored("NN", n, k, m, dy, { format, data }, dx),
     },
   },
   reads: { dy: ["weight"], weight: ["dy"] },

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { linearFewRows, decodeStored, type Packed, type Weight } from "../../src/cpu/stored.ts";
+import { gemm } from "../../src/cpu/gemm.ts";
+import { decodeStored, gemmStored, linearFewRows, type Packed, type Weight } from "../../src/cpu/stored.ts";
 import { cpuKernels } from "../../src/cpu/launch.ts";
 import { quantizeBlocks } from "../../src/tensor/blocks.ts";
 import { bytesPerElement, isHalf, type StoredFormat } from "../../src/tensor/dtype.ts";
@@ -67,6 +68,20 @@ describe.each(FORMATS)("%s", (format) => {
           size += Math.abs(term);
         }
         expect(Math.abs(y[i] - sum)).toBeLessThanOrEqual(k * 2 ** -24 * size);
+      }
+    }
+  });
+
+  it.skipIf(!hasKernels)("is multiplied with many rows as what it decodes to, bit for bit, in several parts", () => {
+    for (const [m, n, k] of [[9, 64, 96], [50, 544, 640], [17, 32, 4128], [9, 544, 4128], [9, 4128, 544]]) {
+      const weight = pack(format, values(n * k, m));
+      const plain = decode(format, weight.data);
+      for (const [mode, depth, columns] of [["NT", k, n], ["NN", n, k]] as const) {
+        const a = values(m * depth, 4);
+        const [expected, actual] = [new Float32Array(m * columns), new Float32Array(m * columns)];
+        gemm(mode, m, columns, depth, a, plain, expected);
+        expect(gemmStored(mode, m, columns, depth, a, weight, actual)).toBe(true);
+        expect(wordsOf(actual)).toEqual(wordsOf(expected));
       }
     }
   });
