@@ -47,11 +47,13 @@ function routeOf(root: Tensor, { wrt, stopAtTargets = false }: SweepOptions): Ro
   for (let t = stack.pop(); t; t = stack.pop()) {
     if (ends(t)) continue;
     const { node } = t;
-    node?.inputs.forEach((input, i) => {
-      if (!node.variables[i] || seen.has(input)) return;
+    if (!node) continue;
+    for (let i = 0; i < node.inputs.length; i++) {
+      const input = node.inputs[i];
+      if (!node.variables[i] || seen.has(input)) continue;
       seen.add(input);
       stack.push(input);
-    });
+    }
   }
   const ascending = [...seen].sort((a, b) => a.id - b.id);
   const needed = new Set<Tensor>();

@@ -3,7 +3,7 @@ import { type DType, type HalfFormat, isHalf, type TypedArray } from "../tensor/
 import type { OpPlan } from "../tensor/op-plan.ts";
 import type { OpSpec } from "../tensor/op-spec.ts";
 import { PackedStorage } from "../tensor/packed-storage.ts";
-import { broadcastStrides, sameShape, type Shape, sizeOf } from "../tensor/shape.ts";
+import { broadcastStrides, type Shape, sizeOf } from "../tensor/shape.ts";
 import type { Operand } from "../tensor/signature.ts";
 import type { Storage } from "../tensor/storage.ts";
 import { encode } from "../tensor/stored-format.ts";
@@ -31,27 +31,26 @@ export function runOnCpu(
 ): Storage {
   if (isHalf(dtype)) return packed(dtype, runOnCpu(spec, inputs, plan, attrs, "f32", path) as CpuStorage);
   const fast = path !== "reference" && dtype === "f32" ? spec.fast : undefined;
-  const stored = inputs.map(({ storage }) => storage).find((storage) => storage instanceof PackedStorage);
+  const stored = storedAmong(inputs);
   const kernel = stored && fast?.packed?.simd?.(stored.dtype, plan.dims);
   const simd = path === "proven" && fast?.simd && !isProven(spec) ? undefined : fast?.simd;
   const size = sizeOf(plan.output);
   const out = CpuStorage.uninitialized(dtype, size);
   if (size === 0) return out;
-  const operands: Elements[] = [];
   const named: Record<string, TypedArray> = {};
   const floats = named as Record<string, Float32Array>;
-  const expand = (isWanted: (storage: Storage) => boolean): void => {
-    for (const [i, operand] of spec.signature.inputs.entries()) {
-      if (!isWanted(inputs[i].storage)) continue;
-      const elements = elementsOf(inputs[i], operand, plan.batch);
-      operands.push(elements);
-      named[operand.name] = elements.data;
+  const temporaries: CpuStorage[] = [];
+  const expand = (ofStored: boolean): void => {
+    for (let i = 0; i < inputs.length; i++) {
+      if ((inputs[i].storage === stored) !== ofStored) continue;
+      const operand = spec.signature.inputs[i];
+      named[operand.name] = elementsOf(inputs[i], operand, plan.batch, temporaries);
     }
   };
   try {
-    expand((storage) => storage !== stored);
+    expand(false);
     if (stored && kernel?.(stored.data, floats, out.data as Float32Array, plan.dims, attrs, plan.params)) return out;
-    expand((storage) => storage === stored);
+    if (stored) expand(true);
     if (simd?.(floats, out.data as Float32Array, plan.dims, attrs, plan.params)) return out;
     out.data.fill(0);
     spec.reference(named, out.data, plan.dims, attrs, plan.params);
@@ -59,9 +58,14 @@ export function runOnCpu(
     out.release();
     throw error;
   } finally {
-    for (const { temporary } of operands) temporary?.release();
+    for (const temporary of temporaries) temporary.release();
   }
   return out;
+}
+
+function storedAmong(inputs: readonly Tensor[]): PackedStorage | undefined {
+  for (const { storage } of inputs) if (storage instanceof PackedStorage) return storage;
+  return undefined;
 }
 
 /** `plain`, which is used up, in a stored format. */
@@ -73,35 +77,29 @@ function packed(format: HalfFormat, plain: CpuStorage): PackedStorage {
   }
 }
 
-/** What an implementation reads of one input. */
-interface Elements {
-  readonly name: string;
-  readonly data: TypedArray;
-  /** Set where the input had to be expanded first. */
-  readonly temporary?: CpuStorage;
-}
-
-/** What an implementation that knows no stored format reads of an operand. */
-function elementsOf(tensor: Tensor, operand: Operand, batch: Shape): Elements {
+/** What an implementation that knows no stored format reads of an operand; what had to be made for it goes into `temporaries`. */
+function elementsOf(tensor: Tensor, operand: Operand, batch: Shape, temporaries: CpuStorage[]): TypedArray {
   const { storage } = tensor;
-  if (!(storage instanceof PackedStorage)) return expandBatch(tensor, operand, batch);
+  if (!(storage instanceof PackedStorage)) return expandBatch(tensor, operand, batch, temporaries);
   const temporary = CpuStorage.uninitialized("f32", storage.length);
+  temporaries.push(temporary);
   decodeStored({ format: storage.dtype, data: storage.data }, temporary.data as Float32Array);
-  return { name: operand.name, data: temporary.data, temporary };
+  return temporary.data;
 }
 
 /** The elements of an operand with its `*` axes repeated to the broadcast shape. */
-function expandBatch(tensor: Tensor, operand: Operand, batch: Shape): Elements {
+function expandBatch(tensor: Tensor, { dims }: Operand, batch: Shape, temporaries: CpuStorage[]): TypedArray {
   const { data } = tensor.storage as CpuStorage;
+  if (dims?.[0]?.kind !== "batch") return data;
   const { shape, dtype } = tensor;
-  const { name } = operand;
-  if (!operand.dims?.some((dim) => dim.kind === "batch")) return { name, data };
-  const inner = operand.dims.length - 1;
-  const own = shape.slice(0, shape.length - inner);
-  if (sameShape(own, batch) || sizeOf(own) === sizeOf(batch)) return { name, data };
-  const temporary = CpuStorage.uninitialized(dtype, sizeOf(batch) * sizeOf(shape.slice(own.length)));
+  if (shape === batch) return data;
+  const own = shape.slice(0, shape.length - dims.length + 1);
+  const [before, after] = [sizeOf(own), sizeOf(batch)];
+  if (before === after) return data;
+  const temporary = CpuStorage.uninitialized(dtype, after * sizeOf(shape.slice(own.length)));
+  temporaries.push(temporary);
   repeatAxes(data, temporary.data, own, batch);
-  return { name, data: temporary.data, temporary };
+  return temporary.data;
 }
 
 /** Fill `out` with the blocks of `data`, one for each element of `own`, repeated along the axes where `batch` is longer. */

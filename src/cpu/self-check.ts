@@ -38,7 +38,7 @@ function faultOf(spec: OpSpec): string | null {
 function faultIn(spec: OpSpec, { shapes, attrs: drawn }: DrawnCall, random: () => number): string | null {
   const defaults = Object.entries(spec.attrs).map(([name, attr]) => [name, "default" in attr ? attr.default : attr[0]]);
   const attrs = { ...Object.fromEntries(defaults), ...drawn };
-  const plan = planOp(spec, shapes, attrs);
+  const plan = planOp(spec, spec.signature.inputs.map(({ name }) => shapes[name]), attrs);
   const inputs: Record<string, TypedArray> = {};
   for (const operand of spec.signature.inputs) {
     const shape = operand.dims?.some(isBatch) ? [...plan.batch, ...innerOf(operand, shapes[operand.name])] : shapes[operand.name];

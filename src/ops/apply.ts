@@ -6,7 +6,7 @@ import { planOp } from "../tensor/op-plan.ts";
 import type { OpSpec } from "../tensor/op-spec.ts";
 import type { Device, Storage } from "../tensor/storage.ts";
 import { type TapeNode, Tensor } from "../tensor/tensor.ts";
-import { completeAttrs } from "./attrs.ts";
+import { attrsOf } from "./attrs.ts";
 import { backendOf, scalarLike } from "./device.ts";
 import { throughDecompose } from "./decompose.ts";
 import { describe } from "./describe.ts";
@@ -25,8 +25,11 @@ typed.addTypes([
 /** The one door every call of an op goes through: it picks the device by the arguments' types and explains what does not fit. */
 export function frontDoor(spec: OpSpec): Door {
   const count = spec.signature.inputs.length;
-  const run = (device: Device) => (...args: unknown[]): Tensor =>
-    apply(spec, args.slice(0, count) as Tensor[], completeAttrs(spec, args[count] as Attrs | undefined), device);
+  const complete = attrsOf(spec);
+  const run = (device: Device) => (...args: unknown[]): Tensor => {
+    const attrs = complete(args[count] as Attrs | undefined);
+    return apply(spec, (args.length > count ? args.slice(0, count) : args) as Tensor[], attrs, device);
+  };
   const signature = (type: string, attrs: boolean): string => [...new Array<string>(count).fill(type), ...(attrs ? ["Attributes"] : [])].join(", ");
   const dispatch = typed(spec.name, {
     [signature("CpuTensor", false)]: run("cpu"),
@@ -36,8 +39,8 @@ export function frontDoor(spec: OpSpec): Door {
   });
   const takesNumbers = spec.pointwise !== undefined;
   return (...args) => {
-    const ready = takesNumbers && args.some((arg) => typeof arg === "number") ? withScalars(spec, args) : [...args];
-    while (ready.length > count && ready.at(-1) === undefined) ready.pop();
+    const ready = takesNumbers && args.some((arg) => typeof arg === "number") ? withScalars(spec, args) : args;
+    while (ready.length > count && ready[ready.length - 1] === undefined) ready.pop();
     try {
       return dispatch(...ready);
     } catch (error) {
@@ -85,8 +88,7 @@ function explain(spec: OpSpec, args: readonly unknown[], error: unknown): unknow
 
 function apply(spec: OpSpec, inputs: readonly Tensor[], attrs: Attrs, device: Device): Tensor {
   const dtype = outputDType(spec, inputs, attrs, device);
-  const shapes = Object.fromEntries(spec.signature.inputs.map(({ name }, i) => [name, inputs[i].shape]));
-  const plan = planOp(spec, shapes, attrs);
+  const plan = planOp(spec, inputs.map(({ shape }) => shape), attrs);
   if (isStored(dtype) && isGradEnabled() && inputs.some((input) => input.requiresGrad)) {
     throw new GraphError(`${spec.name}: no gradient passes through ${dtype}, but its input requires one; call it in noGrad() or on x.detach()`);
   }

@@ -2,23 +2,34 @@ import { ArgumentError } from "../tensor/errors.ts";
 import type { OpSpec } from "../tensor/op-spec.ts";
 import { describe } from "./describe.ts";
 
-/** The attributes of a call with defaults filled in. @throws ArgumentError on an unknown name or a value of another kind than the default */
-export function completeAttrs(spec: OpSpec, given: Readonly<Record<string, unknown>> = {}): Readonly<Record<string, unknown>> {
-  const known = Object.keys(spec.attrs);
-  const unknown = Object.keys(given).find((name) => !known.includes(name));
-  if (unknown !== undefined) {
-    throw new ArgumentError(spec.name, `attribute "${unknown}"`, known.length > 0 ? `one of ${known.join(", ")}` : "absent", "an unknown name");
-  }
-  const values: Record<string, unknown> = {};
-  for (const name of known) {
-    const declared = spec.attrs[name];
-    const byDefault = "default" in declared ? declared.default : declared[0];
-    const value = given[name] ?? byDefault;
-    const expected = kindOf(byDefault);
-    if (expected && kindOf(value) !== expected) throw new ArgumentError(spec.name, `attribute ${name}`, expected, describe(value));
-    values[name] = value;
-  }
-  return values;
+type Attrs = Readonly<Record<string, unknown>>;
+
+/**
+ * What completes the attributes of a call of the op with its defaults.
+ *
+ * @returns a function that throws ArgumentError on an unknown name or a value of another kind than the default
+ */
+export function attrsOf(spec: OpSpec): (given: Attrs | undefined) => Attrs {
+  const defaults = Object.freeze(
+    Object.fromEntries(Object.entries(spec.attrs).map(([name, declared]) => [name, "default" in declared ? declared.default : declared[0]])),
+  );
+  const known = Object.keys(defaults);
+  const kinds = known.map((name) => kindOf(defaults[name]));
+  return (given) => {
+    if (!given) return defaults;
+    for (const name of Object.keys(given)) {
+      if (Object.hasOwn(defaults, name)) continue;
+      throw new ArgumentError(spec.name, `attribute "${name}"`, known.length > 0 ? `one of ${known.join(", ")}` : "absent", "an unknown name");
+    }
+    const values: Record<string, unknown> = {};
+    known.forEach((name, i) => {
+      const value = given[name] ?? defaults[name];
+      const expected = kinds[i];
+      if (expected && kindOf(value) !== expected) throw new ArgumentError(spec.name, `attribute ${name}`, expected, describe(value));
+      values[name] = value;
+    });
+    return values;
+  };
 }
 
 /** What an attribute of this default has to be, in words; null where the op itself decides. */

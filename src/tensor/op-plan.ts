@@ -16,35 +16,41 @@ export interface OpPlan {
 interface Bound {
   /** In the signature's order. */
   readonly shapes: readonly Shape[];
-  readonly batch: Shape;
-  readonly dims: Dims;
-  /** Null where the op computes it. */
-  readonly output: Shape | null;
+  readonly named: Readonly<Record<string, Shape>>;
+  /** Its output is empty where the op computes it. */
+  readonly plan: OpPlan;
 }
 
+const NO_PARAMS: Params = {};
 const KEPT = 16;
 /** The latest bindings of each op: a training step makes the same calls again and again. */
 const latest = new WeakMap<OpSpec, Bound[]>();
 
-function bind(spec: OpSpec, shapes: Readonly<Record<string, Shape>>): Bound {
-  const { inputs } = spec.signature;
+function bind(spec: OpSpec, shapes: readonly Shape[]): Bound {
   const known = latest.get(spec) ?? [];
-  for (const bound of known) if (inputs.every(({ name }, i) => sameShape(bound.shapes[i], shapes[name]))) return bound;
-  const { dims, batch } = bindShapes(spec.name, spec.signature, shapes);
-  const output = spec.shape ? null : shapeOf(spec.signature.output, { dims, batch });
-  const bound = { shapes: inputs.map(({ name }) => shapes[name]), batch, dims: { ...dims, n: sizeOf(batch) }, output };
+  for (const bound of known) if (areSame(bound.shapes, shapes)) return bound;
+  const named = Object.fromEntries(spec.signature.inputs.map(({ name }, i) => [name, shapes[i]]));
+  const { dims, batch } = bindShapes(spec.name, spec.signature, named);
+  const output = spec.shape ? [] : Object.freeze(shapeOf(spec.signature.output, { dims, batch }));
+  const bound = { shapes, named, plan: { output, batch, dims: { ...dims, n: sizeOf(batch) }, params: NO_PARAMS } };
   latest.set(spec, [bound, ...known.slice(0, KEPT - 1)]);
   return bound;
 }
 
-/** Check the shapes of a call against the op's law and work out its sizes. @throws ShapeError */
-export function planOp(spec: OpSpec, shapes: Readonly<Record<string, Shape>>, attrs: Readonly<Record<string, unknown>>): OpPlan {
+function areSame(a: readonly Shape[], b: readonly Shape[]): boolean {
+  for (let i = 0; i < a.length; i++) if (!sameShape(a[i], b[i])) return false;
+  return true;
+}
+
+/** Check the shapes of a call, in the signature's order, against the op's law and work out its sizes. @throws ShapeError */
+export function planOp(spec: OpSpec, shapes: readonly Shape[], attrs: Readonly<Record<string, unknown>>): OpPlan {
+  const { plan, named } = bind(spec, shapes);
+  if (!spec.shape && !spec.check && !spec.params) return plan;
   const fail = (why: string): never => {
-    throw new ShapeError(spec.name, spec.signature.text, why, shapes);
+    throw new ShapeError(spec.name, spec.signature.text, why, named);
   };
-  const { dims, batch, output: bySignature } = bind(spec, shapes);
-  const output = bySignature ?? spec.shape?.(shapes, attrs, fail) ?? [];
-  const broken = spec.check?.(dims, attrs);
+  const output = spec.shape?.(named, attrs, fail) ?? plan.output;
+  const broken = spec.check?.(plan.dims, attrs);
   if (broken) fail(broken);
-  return { output, batch, dims, params: spec.params?.(shapes, attrs, output) ?? {} };
+  return { ...plan, output, params: spec.params?.(named, attrs, output) ?? NO_PARAMS };
 }

@@ -2,7 +2,11 @@
 export type Shape = readonly number[];
 
 /** Number of elements of a shape. */
-export const sizeOf = (shape: Shape): number => shape.reduce((a, b) => a * b, 1);
+export function sizeOf(shape: Shape): number {
+  let size = 1;
+  for (let axis = 0; axis < shape.length; axis++) size *= shape[axis];
+  return size;
+}
 
 /** True for a list of sizes: integers from 0 on. */
 export const isShape = (value: unknown): boolean => Array.isArray(value) && value.every((d) => Number.isSafeInteger(d) && d >= 0);
@@ -22,7 +26,12 @@ export function stridesOf(shape: Shape): number[] {
 export const formatShape = (shape: Shape): string => shape.join("×") || "scalar";
 
 /** True when both shapes have the same sizes. */
-export const sameShape = (a: Shape, b: Shape): boolean => a.length === b.length && a.every((d, i) => d === b[i]);
+export function sameShape(a: Shape, b: Shape): boolean {
+  if (a === b) return true;
+  if (a.length !== b.length) return false;
+  for (let axis = 0; axis < a.length; axis++) if (a[axis] !== b[axis]) return false;
+  return true;
+}
 
 /** The NumPy broadcast of two shapes, or null when an axis differs and neither side is 1. */
 export function broadcastShapes(a: Shape, b: Shape): number[] | null {

@@ -77,7 +77,8 @@ export class Tensor {
     if (sizeOf(shape) !== storage.length) {
       throw new PolargradError(`a tensor of shape ${formatShape(shape)} needs ${sizeOf(shape)} elements, got ${storage.length}`);
     }
-    this.shape = Object.freeze([...shape]);
+    // Outputs of the same op share one list, which is then the same at a glance.
+    this.shape = Object.isFrozen(shape) ? shape : Object.freeze([...shape]);
     this.#storage = storage;
     this.#dtype = storage.dtype;
     this.#device = storage.device;

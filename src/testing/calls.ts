@@ -99,7 +99,7 @@ function tryPlan(
   attrs: Readonly<Record<string, unknown>>,
 ): OpPlan | null {
   try {
-    return planOp(spec, shapes, attrs);
+    return planOp(spec, spec.signature.inputs.map(({ name }) => shapes[name]), attrs);
   } catch (error) {
     if (error instanceof ShapeError && (spec.check ?? spec.shape ?? spec.draw)) return null;
     throw error;

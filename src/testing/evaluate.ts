@@ -132,5 +132,5 @@ export async function evaluate(
 /** Output shape by the declaration. @throws ShapeError */
 export const declaredShape = (call: OpCall): Shape =>
   call.expected ??
-  planOp(call.spec, Object.fromEntries(call.inputs.map(({ name, shape }) => [name, shape])), call.attrs)
+  planOp(call.spec, call.inputs.map(({ shape }) => shape), call.attrs)
     .output;
