@@ -113,7 +113,10 @@ function repeatAxes(data: TypedArray, out: TypedArray, own: Shape, batch: Shape)
   let fill = 1;
   while (row === 1 && rank > 0 && strides[rank - 1] === 0) fill *= batch[--rank];
   const step = row * fill;
-  for (let i = 0; i * step < out.length; i++) {
+  // Axes in front that repeat everything behind them are copied from the first part.
+  let end = out.length;
+  for (let axis = 0; axis < rank && strides[axis] === 0; axis++) end /= batch[axis];
+  for (let i = 0; i * step < end; i++) {
     let rest = i;
     let from = 0;
     for (let axis = rank - 1; axis >= 0; axis--) {
@@ -123,4 +126,5 @@ function repeatAxes(data: TypedArray, out: TypedArray, own: Shape, batch: Shape)
     if (row === 1) out.fill(data[from], i * step, (i + 1) * step);
     else out.set(data.subarray(from * block, from * block + row), i * step);
   }
+  for (let done = end; done < out.length; done *= 2) out.copyWithin(done, 0, Math.min(done, out.length - done));
 }
