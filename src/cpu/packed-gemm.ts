@@ -17,6 +17,9 @@ const FEW_COLUMNS = 64;
 /** Depth of one pass over the operands, and floats of B that are packed at a time: what they read is near then. */
 const PART_DEPTH = 4096;
 const PACKED_FLOATS = 2 * 1024 * 1024;
+/** The same of a B that is decoded, which is read once more to be packed: and where its rows are steps, so many at a time. */
+const DECODED_FLOATS = 512 * 1024;
+const DECODED_STEPS = 512;
 /** Floats of an operand that a unit packs. */
 const PACK_UNIT = 16_384;
 /** Packing pays where a panel is read by that many rows of tiles. */
@@ -76,10 +79,12 @@ export function packedGemm(engine: Engine): Gemm {
  * @throws DeviceError where the memory ends between parts
  */
 export function multiplyParts(engine: Engine, sizes: Sizes, { a, b, out, accumulate }: Operands): boolean {
-  const { n, k, batch } = sizes;
-  const deepest = batch > 1 ? k : Math.min(k, PART_DEPTH);
+  const { mode, n, k, batch } = sizes;
+  const isPlain = b instanceof Float32Array;
+  const deepest = batch > 1 ? k : Math.min(k, isPlain || mode === "NT" ? PART_DEPTH : DECODED_STEPS);
   // A batch is packed whole: its matrices are small. Parts are whole tiles, and whole blocks of stored formats.
-  const widest = batch > 1 ? n : Math.max(BLOCK, Math.floor(PACKED_FLOATS / deepest / BLOCK) * BLOCK);
+  const floats = isPlain ? PACKED_FLOATS : DECODED_FLOATS;
+  const widest = batch > 1 ? n : Math.max(BLOCK, Math.floor(floats / deepest / BLOCK) * BLOCK);
   for (let column = 0; column < n; column += widest) {
     for (let start = 0; start < k; start += deepest) {
       const columns = Math.min(widest, n - column);
