@@ -4,7 +4,7 @@ import { MIN_PACKED_WORK } from "./gemm.ts";
 import type { GemmMode } from "./gemm-types.ts";
 import { currentKernels, launch } from "./launch.ts";
 import { multiplyParts } from "./packed-gemm.ts";
-import { linearRows } from "./wasm/stored-kernels.ts";
+import { LINEAR_SCRATCH, linearRows } from "./wasm/stored-kernels.ts";
 
 export type { Packed, Weight } from "./decode-runs.ts";
 
@@ -37,7 +37,7 @@ export function linearFewRows(
   return launch(
     linearRows[weight.format],
     { ...arraysOf(weight), x, y, rows, m, k, columnsAUnit },
-    { units: Math.ceil(m / columnsAUnit), cost: rows * m * k * LINEAR_COST },
+    { units: Math.ceil(m / columnsAUnit), cost: rows * m * k * LINEAR_COST, scratch: LINEAR_SCRATCH },
   );
 }
 

@@ -1,10 +1,9 @@
 import type { StoredFormat } from "../../tensor/dtype.ts";
 import { type Code, countUp, countWhile, type Frame, get, ifElse, increase, type Local, set } from "./assembler.ts";
-import { f32, i32, v128 } from "./instructions.ts";
+import { f32, f32x4, i32, v128 } from "./instructions.ts";
 import { type Kernel, kernel } from "./kernel.ts";
 import { rowAt } from "./row-kernels.ts";
 import { StoredDecoder, type WeightFormat } from "./stored-decoder.ts";
-import { LaneSum } from "./vectors.ts";
 
 const STORED: readonly StoredFormat[] = ["f16", "bf16", "q8_0", "q4_0", "q4_1"];
 
@@ -71,6 +70,9 @@ export const decodeRuns = forFormats(STORED, (format) =>
 /** Bytes of memory of its own that a unit of `decodeRuns` needs. */
 export const DECODE_SCRATCH = 128;
 
+/** Bytes of memory of its own that a unit of `linearRows` needs. */
+export const LINEAR_SCRATCH = 32;
+
 const LINEAR_ARGS = {
   integers: "in", scales: "in", x: "in", y: "out", rows: "i32", m: "i32", k: "i32", columnsAUnit: "i32",
 } as const;
@@ -111,12 +113,14 @@ export const linearRows = forFormats(["f32", ...STORED] as const, (format) =>
   }),
 );
 
-type LinearLocals = Readonly<Record<keyof typeof LINEAR_ARGS, Local>>;
+type LinearLocals = Readonly<Record<keyof typeof LINEAR_ARGS | "scratch", Local>>;
 
 /** The products of some rows of a weight with some rows of x. */
 class DotTile {
   readonly #decoders: readonly StoredDecoder[];
-  readonly #sums: readonly (readonly LaneSum[])[];
+  readonly #frame: Frame;
+  /** By row of the weight and row of x, in a part for each vector of a pair. */
+  readonly #sums: readonly (readonly (readonly [Local, Local])[])[];
   readonly #columns: readonly Local[];
   readonly #rows: readonly Local[];
   readonly #integers: readonly Local[];
@@ -125,13 +129,13 @@ class DotTile {
   readonly #values: readonly (readonly [Local, Local])[];
   readonly #decoded: readonly [Local, Local];
   readonly #end: Local;
-  readonly #sum: Local;
 
   constructor(frame: Frame, format: WeightFormat, weights: number, rows: number) {
     const each = <T>(count: number, make: () => T): T[] => Array.from({ length: count }, make);
     const pair = (): [Local, Local] => [frame.local("v128"), frame.local("v128")];
     this.#decoders = each(weights, () => new StoredDecoder(frame, format));
-    this.#sums = each(weights, () => each(rows, () => new LaneSum(frame)));
+    this.#sums = each(weights, () => each(rows, pair));
+    this.#frame = frame;
     this.#columns = frame.locals("i32", weights);
     this.#rows = frame.locals("i32", rows);
     this.#integers = frame.locals("i32", weights);
@@ -140,7 +144,6 @@ class DotTile {
     this.#values = each(rows, pair);
     this.#decoded = pair();
     this.#end = frame.local("i32");
-    this.#sum = frame.local("f32");
   }
 
   /** Runs once, before all tiles. */
@@ -165,7 +168,7 @@ class DotTile {
       }),
       ...this.#rows.map((own, r) => set(own, existing(row, r, at.rows))),
       ...this.#x.map((x, r) => set(x, rowAt(at.x, this.#rows[r], at.k))),
-      ...this.#sums.flat().flatMap((sum) => sum.clear()),
+      ...this.#sums.flat(2).map((part) => set(part, v128.zero())),
       set(this.#end, i32.add(get(this.#x[0]), i32.shiftLeft(get(at.k), i32.constant(2)))),
       countUp(this.#x[0], elements * 4, get(this.#end), [
         ...this.#step(),
@@ -190,19 +193,29 @@ class DotTile {
         ...this.#decoders.flatMap((decoder, w) => [
           ...decoder.pair(pair, addresses[w], this.#decoded),
           ...this.#decoded.flatMap((vector, v) =>
-            this.#sums[w].map((sum, r) => sum.addProduct({ v }, get(vector), isKept ? get(this.#values[r][v]) : loaded(pair, r, v))),
+            this.#sums[w].map((parts, r) => {
+              const x = isKept ? get(this.#values[r][v]) : loaded(pair, r, v);
+              return set(parts[v], this.#frame.multiplyAdd(get(vector), x, get(parts[v])));
+            }),
           ),
         ]),
       ].flat()),
     ];
   }
 
+  /** The halves of each sum meet in memory: engines fold vectors into pairs from neighbouring stores backwards. */
   #store(at: LinearLocals): Code[] {
     return this.#sums.flatMap((sums, w) =>
-      sums.flatMap((sum, r) => {
+      sums.flatMap((parts, r) => {
         const index = i32.add(i32.multiply(get(this.#rows[r]), get(at.m)), get(this.#columns[w]));
         const address = i32.add(get(at.y), i32.shiftLeft(index, i32.constant(2)));
-        return [...sum.into(this.#sum), f32.store(address, 0, get(this.#sum))];
+        const [both] = this.#decoded;
+        const lane = (i: number): Code => f32x4.lane(get(both), i);
+        return [
+          ...parts.map((part, v) => v128.store(get(at.scratch), v * 16, get(part))),
+          set(both, f32x4.add(v128.load(get(at.scratch), 0), v128.load(get(at.scratch), 16))),
+          f32.store(address, 0, f32.add(f32.add(lane(0), lane(1)), f32.add(lane(2), lane(3)))),
+        ];
       }),
     );
   }
