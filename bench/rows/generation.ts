@@ -1,7 +1,7 @@
 import { contest } from "../harness/contest.ts";
 import { ifHere, polargrad, pythonPeer } from "../harness/contenders.ts";
 import { WrongResult } from "../harness/errors.ts";
-import { figures } from "../harness/figure.ts";
+import { figures, type Target } from "../harness/figure.ts";
 import type { Row } from "../harness/row.ts";
 import { best, median } from "../harness/statistics.ts";
 import { DELORA_SIZES } from "../workloads/delora.ts";
@@ -9,6 +9,7 @@ import { withFiles } from "./delora.ts";
 
 const PROMPT_TOKENS = 32;
 const NEW_TOKENS = 64;
+const AS_F32: Target = { better: "higher", reach: 1 };
 
 const continued = (size: "tiny" | "smollm2"): Row => ({
   name: `generate-${size}`,
@@ -39,8 +40,36 @@ const continued = (size: "tiny" | "smollm2"): Row => ({
     ),
 });
 
+const FORMATS = ["bf16", "q8_0", "q4_0"] as const;
+
+/** Generation from frozen weights in stored formats, beside f32. */
+const stored: Row = {
+  name: "generate-stored",
+  about: `as generate-smollm2, with the matrices in ${FORMATS.join(", ")}; the same in f32`,
+  run: () =>
+    figures("stored", () =>
+      withFiles(DELORA_SIZES.smollm2, async (folder) => {
+        const options = { folder, promptTokens: PROMPT_TOKENS };
+        const [plain, ...others] = await contest(
+          [polargrad("generation", options), ...FORMATS.map((format) => polargrad("generation", { ...options, format }, { name: format }))],
+          { warmUp: 8, rounds: 5, units: NEW_TOKENS },
+        );
+        return others.map((outcome, i) => ({
+          name: FORMATS[i],
+          value: 1000 / best(outcome.times),
+          unit: "tokens/s",
+          peer: { name: "f32", value: 1000 / best(plain.times) },
+          targets: { ratio: AS_F32 },
+          check: expectSameTokens(outcome.losses, null),
+          on: `Node ${outcome.facts.node}`,
+          details: { median: 1000 / median(outcome.times), coresBusy: outcome.cores, peakMb: outcome.peakMb, f32PeakMb: plain.peakMb },
+        }));
+      }),
+    ),
+};
+
 /** Generation on the CPU. */
-export const generationRows: readonly Row[] = [continued("tiny"), continued("smollm2")];
+export const generationRows: readonly Row[] = [continued("tiny"), continued("smollm2"), stored];
 
 /** @returns what was checked @throws WrongResult */
 function expectSameTokens(ours: readonly number[], theirs: readonly number[] | null): string {

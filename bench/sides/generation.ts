@@ -10,12 +10,15 @@ export interface GenerationOptions {
   readonly folder: string;
   /** Length of the prompt. */
   readonly promptTokens: number;
+  /** How the matrices lie in memory. Default: as the files have them, f32. */
+  readonly format?: "bf16" | "q8_0" | "q4_0";
 }
 
 /** Times greedy continuation with a cache of keys and values; a unit is a new token. Its "losses" are the tokens. */
-export async function generation({ folder, promptTokens }: GenerationOptions): Promise<Side> {
+export async function generation({ folder, promptTokens, format }: GenerationOptions): Promise<Side> {
   const facts = await openSide("cpu");
-  const model = await LlamaForCausalLM.fromPretrained(join(folder, "base"));
+  const stored = format === "bf16" ? { dtype: format } : { ...(format ? { quantize: format } : {}) };
+  const model = await LlamaForCausalLM.fromPretrained(join(folder, "base"), stored);
   const prompt = readBatch(folder).ids[0].slice(0, promptTokens);
   return {
     facts,
