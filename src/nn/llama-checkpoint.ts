@@ -67,6 +67,13 @@ export async function loadWeights(
     moved.dispose();
     value.dispose();
   }
+  freeFiles(stored);
+}
+
+/** Give the files' bytes back now, where the engine can: they are as large as the model, and the collector takes its time. */
+function freeFiles(stored: ReadonlyMap<string, SafetensorsTensor>): void {
+  const { transfer } = ArrayBuffer.prototype as { transfer?: (length: number) => unknown };
+  for (const buffer of new Set([...stored.values()].map(({ data }) => data.buffer))) transfer?.call(buffer, 0);
 }
 
 function warnUnquantized(offered: ReadonlyMap<string, SafetensorsTensor>, quantize: string, dir: string): void {
