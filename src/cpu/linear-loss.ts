@@ -1,4 +1,4 @@
-import { giveArray, type PooledArray, takeArray } from "../tensor/array-pool.ts";
+import { giveArray, type PooledArray, takeArray, takeTemporary } from "../tensor/array-pool.ts";
 import type { TypedArray } from "../tensor/dtype.ts";
 import { gemm } from "./gemm.ts";
 import { softmaxLossF32 } from "./rows.ts";
@@ -108,7 +108,7 @@ class Temporary {
   readonly #taken: PooledArray[] = [];
 
   take(length: number): Float32Array {
-    const pooled = takeArray("f32", length);
+    const pooled = takeTemporary("f32", length) ?? takeArray("f32", length);
     this.#taken.push(pooled);
     return pooled.array as Float32Array;
   }

@@ -1,4 +1,4 @@
-import { giveArray, type PooledArray, takeFromHeap } from "../tensor/array-pool.ts";
+import { giveArray, type PooledArray, takeTemporary } from "../tensor/array-pool.ts";
 import { BLOCK } from "../tensor/dtype.ts";
 import { DeviceError } from "../tensor/errors.ts";
 import { decodeRunsOn, type Packed } from "./decode-runs.ts";
@@ -192,7 +192,7 @@ class PackedProduct {
     const [stride, length] = mode === "NT" ? [k, depth] : [n, columns];
     const first = mode === "NT" ? column * k + start : start * n + column;
     if (whole instanceof Float32Array) return { data: from(whole, first), stride };
-    const pooled = takeFromHeap("f32", columns * depth);
+    const pooled = takeTemporary("f32", columns * depth);
     if (!pooled) return null;
     this.#temporary.push(pooled);
     const data = pooled.array as Float32Array;
@@ -213,7 +213,7 @@ class PackedProduct {
     const panels = Math.ceil(count / width);
     const panel = Math.ceil(depth / 4) * 4 * width;
     const total = batch * panels;
-    const pooled = takeFromHeap("f32", total * panel);
+    const pooled = takeTemporary("f32", total * panel);
     if (!pooled) return null;
     this.#temporary.push(pooled);
     const target = pooled.array as Float32Array;

@@ -67,18 +67,22 @@ export function settle(home: Home): void {
 /** As `takeArray`, but null where only an ordinary array is left. */
 export function takeFromHeap(dtype: DType, length: number): PooledArray | null {
   if (dtype === "f64") return null;
-  const bytes = length * bytesPerElement(dtype);
   const isLoose = !isInScope();
-  if (isLoose && looseBytes + bytes > MOST_LOOSE) return null;
-  const pooled = waiting.get(keyOf(dtype, length))?.pop();
-  if (pooled) waitingBytes -= (pooled.home as Home).bytes;
-  const found = pooled ?? newView(dtype, length, bytes);
-  if (!found?.home) return null;
-  if (isLoose) {
+  if (isLoose && looseBytes + length * bytesPerElement(dtype) > MOST_LOOSE) return null;
+  const found = takeTemporary(dtype, length);
+  if (isLoose && found?.home) {
     found.home.isLoose = true;
     looseBytes += found.home.bytes;
   }
   return found;
+}
+
+/** An array in the heap for a kernel, which gives it back when it is done: it never counts as loose. Null where there is no room. */
+export function takeTemporary(dtype: DType, length: number): PooledArray | null {
+  const bytes = length * bytesPerElement(dtype);
+  const pooled = waiting.get(keyOf(dtype, length))?.pop();
+  if (pooled) waitingBytes -= (pooled.home as Home).bytes;
+  return pooled ?? newView(dtype, length, bytes);
 }
 
 function newView(dtype: DType, length: number, bytes: number): PooledArray | null {
