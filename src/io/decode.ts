@@ -28,6 +28,13 @@ export function decodeFloat32({ dtype, data }: Pick<SafetensorsTensor, "dtype" |
   throw new DecodeError(dtype, `expected floats (F32, F16, BF16 or F64), got dtype ${quote(dtype)}`);
 }
 
+/** As `decodeFloat32`, but F32 bytes that lie aligned are looked at in place: for reading only. */
+export function viewFloat32(tensor: Pick<SafetensorsTensor, "dtype" | "data">): Float32Array {
+  const { buffer, byteOffset, byteLength } = tensor.data;
+  if (tensor.dtype !== "F32" || byteOffset % 4 !== 0) return decodeFloat32(tensor);
+  return new Float32Array(buffer, byteOffset, byteLength / 4);
+}
+
 /**
  * F64, F32, F16 or BF16 bytes as new 64-bit floats, all exact.
  *

@@ -1,5 +1,5 @@
 import type { SafetensorsDType, SafetensorsInput, SafetensorsTensor } from "../io/index.ts";
-import { copyHalves, decodeFloat32, decodeFloat64 } from "../io/decode.ts";
+import { copyHalves, decodeFloat64, viewFloat32 } from "../io/decode.ts";
 import { quantizeBlocks } from "../tensor/blocks.ts";
 import {
   BLOCK,
@@ -51,7 +51,7 @@ export function dtypeFor(source: SafetensorsTensor, { dtype, quantize }: WeightF
 export const fitsBlocks = ({ shape }: SafetensorsTensor): boolean => shape[shape.length - 1] % BLOCK === 0;
 
 /**
- * The elements of a checkpoint's tensor in a dtype of ours, in an array of their own.
+ * The elements of a checkpoint's tensor in a dtype of ours: to be copied, as f32 may lie in the checkpoint's bytes.
  *
  * @throws PolargradError for a value beyond f16's range, or that a scale of a block cannot reach
  */
@@ -61,14 +61,14 @@ export function elementsAs(
   name: string,
 ): TypedArray | PackedArray {
   if (dtype === "f64") return decodeFloat64(source);
-  if (!isStored(dtype)) return decodeFloat32(source);
+  if (!isStored(dtype)) return viewFloat32(source);
   if (isBlock(dtype)) {
-    const packed = quantizeBlocks(dtype, decodeFloat32(source));
+    const packed = quantizeBlocks(dtype, viewFloat32(source));
     if (packed) return packed;
     throw new PolargradError(`"${name}" holds values that are not finite, or too large for ${dtype}; load it without quantize`);
   }
   if (source.dtype === SPELLINGS[dtype].file) return copyHalves(source);
-  const halves = encode(dtype, decodeFloat32(source));
+  const halves = encode(dtype, viewFloat32(source));
   if (dtype === "f16" && halves.some((half) => (half & 0x7fff) === 0x7c00)) {
     throw new PolargradError(`"${name}" holds values that f16 cannot (it ends at 65504); load it with dtype: "bf16"`);
   }
