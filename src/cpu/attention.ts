@@ -4,7 +4,10 @@ import { PIECE, zeroSums } from "./wasm/adamw-kernel.ts";
 import { attentionHeadCotangents, attentionHeads, QUERY_ROWS } from "./wasm/attention-kernel.ts";
 import { tileWidth } from "./wasm/product.ts";
 
-/** Sizes of attention: q is [b, t, g·m, d], k and v are [b, c+t, g, d], the mask [b, c+t]. */
+/**
+ * Sizes of causal grouped-query attention: `m` query heads share each of `g` key heads; the first query comes
+ * after `c` keys. q is [b, t, g·m, d], k and v are [b, c+t, g, d], the mask [b, c+t].
+ */
 export interface AttentionShape {
   readonly b: number;
   readonly t: number;

@@ -1,17 +1,5 @@
+import type { AttentionShape } from "../cpu/attention.ts";
 import type { TypedArray } from "../tensor/dtype.ts";
-
-/**
- * Sizes of causal grouped-query attention: `m` query heads share each of `g` key heads; the first query comes
- * after `c` keys.
- */
-export interface AttentionSizes {
-  readonly b: number;
-  readonly t: number;
-  readonly c: number;
-  readonly g: number;
-  readonly m: number;
-  readonly d: number;
-}
 
 /** Where one query row finds its data. */
 interface Row {
@@ -32,7 +20,7 @@ export const scaleOf = (scale: number, d: number): number => scale || 1 / Math.s
 /** Visit every query row with the scores of its keys; a key that it may not attend to scores -Infinity. */
 export function eachScoredRow(
   { q, k, mask }: { readonly q: TypedArray; readonly k: TypedArray; readonly mask: TypedArray },
-  sizes: AttentionSizes,
+  sizes: AttentionShape,
   scale: number,
   visit: (row: Row, scores: Float64Array) => void,
 ): void {

@@ -1,4 +1,4 @@
-import { attentionCotangentsF32, attentionHeadsF32 } from "../cpu/attention.ts";
+import { attentionCotangentsF32, attentionHeadsF32, type AttentionShape } from "../cpu/attention.ts";
 import { attentionPlan } from "../gpu/attention-kernel.ts";
 import { sizeOf } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -6,7 +6,6 @@ import { attentionDelta, attentionDk, attentionDq, attentionDv, attentionLse } f
 import { attentionInParts } from "./attention-parts.ts";
 import {
   addScaled,
-  type AttentionSizes,
   dot,
   eachScoredRow,
   logSum,
@@ -163,7 +162,7 @@ function separateGradients(
 
 function split<T extends { subarray(start: number, end: number): T }>(
   gradients: T,
-  { b, t, c, g, m, d }: AttentionSizes,
+  { b, t, c, g, m, d }: AttentionShape,
 ): { dq: T; dk: T; dv: T } {
   const queries = b * t * g * m * d;
   const keys = b * (c + t) * g * d;

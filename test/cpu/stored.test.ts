@@ -10,6 +10,7 @@ import { decode, decodeInto, encode } from "../../src/tensor/stored-format.ts";
 
 const FORMATS = ["f16", "bf16", "q8_0", "q4_0", "q4_1"] as const satisfies readonly StoredFormat[];
 const hasKernels = cpuKernels().variant !== "off";
+if (!hasKernels) console.warn("not run: products of stored weights need the WebAssembly kernels, which are off");
 
 const values = (length: number, seed: number): Float32Array =>
   Float32Array.from({ length }, (_, i) => ((i * 0.6180339887 + seed * 0.37) % 1) - 0.5);
