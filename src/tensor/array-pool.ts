@@ -23,6 +23,9 @@ const MOST_LOOSE = 256 * 1024 * 1024;
 /** Bytes that may wait for reuse whatever the size of the heap. */
 const MOST_WAITING = 16 * 1024 * 1024;
 
+/** Larger blocks do not wait for an array of the same size: they are free for any, at once. */
+const LARGEST_WAITING = 16 * 1024 * 1024;
+
 /** Arrays that wait for reuse, by dtype and length: a view costs more to make than to find again. */
 const waiting = new Map<number, PooledArray[]>();
 let waitingBytes = 0;
@@ -51,6 +54,11 @@ export function giveArray(dtype: DType, pooled: PooledArray): void {
   const { array, home } = pooled;
   if (!home) return;
   settle(home);
+  if (home.bytes > LARGEST_WAITING) {
+    net.unregister(array);
+    freeBlock(home);
+    return;
+  }
   const key = keyOf(dtype, array.length);
   const list = waiting.get(key);
   if (list) list.push(pooled);

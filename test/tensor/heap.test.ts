@@ -2,7 +2,7 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import { add, full, mul, sum, tensor, tidy, zeros } from "../../src/ops/index.ts";
 import { giveArray, takeArray } from "../../src/tensor/array-pool.ts";
 import { CpuStorage } from "../../src/tensor/cpu-storage.ts";
-import { allocateBlock, type Block, freeBlock, isInHeap, sharedHeap } from "../../src/tensor/heap.ts";
+import { allocateBlock, type Block, freeBlock, heapExtent, isInHeap, sharedHeap } from "../../src/tensor/heap.ts";
 import { Parameter } from "../../src/tensor/parameter.ts";
 
 const pages = (): number => (sharedHeap()?.memory.buffer.byteLength ?? 0) / 65536;
@@ -44,6 +44,16 @@ describe("arrays in the heap", () => {
     expect(takeArray("f32", 5000)).toBe(first);
     giveArray("f32", first);
     expect(takeArray("i32", 5000).array).toBeInstanceOf(Int32Array);
+  });
+
+  it("of many megabytes are free for other sizes at once", () => {
+    const rest = takeArray("f32", 32 * 1024 * 1024);
+    const large = takeArray("f32", 8 * 1024 * 1024);
+    const extent = heapExtent();
+    giveArray("f32", large);
+    const halves = [takeArray("f32", 4_000_000), takeArray("f32", 4_000_001)];
+    expect(heapExtent()).toBeLessThanOrEqual(extent);
+    for (const one of [rest, ...halves]) giveArray("f32", one);
   });
 
   it("stay within what the shapes of a step need, also when the shapes change", () => {
