@@ -7,11 +7,11 @@ const names = (text: string): string[] => text.trim().split(/\s+/);
 /** What each entry point of package.json exports, types included: a change here changes the public interface. */
 const PUBLIC: Readonly<Record<string, readonly string[]>> = {
   ".": names(`
-    ArgumentError BackwardOptions BlockFormat DType Device DeviceChoice DeviceError DeviceInfo DisposedError
+    ArgumentError BackwardOptions BlockFormat CaptureError Captured DType Device DeviceChoice DeviceError DeviceInfo DisposedError
     GeneratorState GraphError HalfFormat Parameter PolargradError Shape ShapeError StoredFormat Tensor TypedArray abs
-    adamwUpdate add allOps arange argmax attention cast checkpoint clamp closeDevice concat cos
+    adamwUpdate add allOps arange argmax attention capture cast checkpoint clamp closeDevice concat cos
     crossEntropy currentGpu defaultDevice defineOp div dropout ema emaSquare embedding enableGrad equal
-    erf exp expand full gather gelu getGeneratorState grad gradients greater greaterEqual init isFinite
+    erf exp expand full gather gelu getGeneratorState grad gradients greater greaterEqual hostTensor init isFinite
     isGradEnabled layerNorm less lessEqual linear linearCrossEntropy log logSoftmax logicalAnd
     logicalNot logicalOr logsumexp manualSeed matmul max maximum mean min minimum mul neg noGrad norm
     notEqual ones pad pow quantize rand randn reciprocal relu reshape rmsNorm rope rsqrt scatterAdd

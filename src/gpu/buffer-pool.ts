@@ -5,6 +5,7 @@ import { isOn } from "./env.ts";
 import { GpuLimitError } from "./errors.ts";
 import type { DeviceHealth } from "./health.ts";
 import type { Ledger } from "./ledger.ts";
+import { Shelf } from "./shelf.ts";
 import type { CommandStream } from "./stream.ts";
 
 const STEP = 256;
@@ -56,8 +57,12 @@ export class BufferPool {
   readonly #ledger: Ledger;
   readonly #largest: number;
   readonly #guarded = isOn("POLARGRAD_GUARD");
-  /** By capacity, the lowest id last. Lowest first: a loop that repeats itself then gets the same buffers, and their bind groups. */
-  readonly #free = new Map<number, GpuBuffer[]>();
+  readonly #free = new Shelf();
+  /** What recorded functions work in, by id of the buffer: nobody else gets it. */
+  readonly #lane = new Set<number>();
+  readonly #laneFree = new Shelf();
+  #inLane = false;
+  #laneVersion = 0;
   /** The last lease of every buffer that exists. */
   readonly #leases = new Map<number, GpuBuffer>();
   #created = 0;
@@ -82,10 +87,11 @@ export class BufferPool {
   acquire(bytes: number, label = "a buffer"): GpuBuffer {
     this.#health.check();
     const capacity = this.#capacityFor(bytes, label);
-    const free = this.#free.get(capacity)?.pop();
+    const free = (this.#inLane ? this.#laneFree.take(capacity) : undefined) ?? this.#free.take(capacity);
     const id = free?.id ?? this.#created;
     const lease = new GpuBuffer(id, free?.buffer ?? this.#create(capacity, label), bytes, capacity, label);
     this.#leases.set(id, lease);
+    if (this.#inLane) this.#lane.add(id);
     this.#ledger.lease(lease, free !== undefined);
     return lease;
   }
@@ -97,21 +103,55 @@ export class BufferPool {
     if (!buffer.live) throw new DisposedError(`GPU buffer ${buffer.label} was released twice`);
     buffer.retire();
     this.#ledger.giveBack(buffer);
-    const free = this.#free.get(buffer.capacity);
-    if (free) insertByDescendingId(free, buffer);
-    else this.#free.set(buffer.capacity, [buffer]);
+    (this.#lane.has(buffer.id) ? this.#laneFree : this.#free).put(buffer);
+  }
+
+  /** Increases when recordings made before lose the buffers that they work in. */
+  get laneVersion(): number {
+    return this.#laneVersion;
+  }
+
+  /** Whether only recordings work in this buffer. */
+  ownedByLane(buffer: GpuBuffer): boolean {
+    return this.#lane.has(buffer.id);
+  }
+
+  /** Runs `f` with buffers that from then on belong to recordings: when they are released, only other such runs get them. `on` false: with others again. */
+  inLane<T>(f: () => T, on = true): T {
+    const before = this.#inLane;
+    this.#inLane = on;
+    try {
+      return f();
+    } finally {
+      this.#inLane = before;
+    }
+  }
+
+  /** Takes the buffers that are leased now out of the lane and returns them. Recordings that work in them end. */
+  leaveLane(): GpuBuffer[] {
+    const kept = [...this.#lane].flatMap((id) => this.#leases.get(id) ?? []).filter((buffer) => buffer.live);
+    for (const { id } of kept) this.#lane.delete(id);
+    if (kept.length > 0) this.#laneVersion++;
+    return kept;
+  }
+
+  /** Gives the buffers of recordings back to everybody, which ends the recordings. */
+  dissolveLane(): void {
+    this.#laneVersion++;
+    this.#lane.clear();
+    for (const buffer of this.#laneFree.clear()) this.#free.put(buffer);
   }
 
   /** Destroys the free buffers; submits what still uses them first. */
   trim(): void {
-    const free = [...this.#free.values()].flat();
+    if (!this.#inLane) this.dissolveLane();
+    const free = this.#free.clear();
     this.#stream.forget(new Set(free.map((buffer) => buffer.id)));
     for (const buffer of free) {
       buffer.buffer.destroy();
       this.#leases.delete(buffer.id);
       this.#ledger.destroyed(buffer);
     }
-    this.#free.clear();
   }
 
   /**
@@ -166,15 +206,4 @@ export class BufferPool {
     const guard = new Uint32Array(GUARD_BYTES / 4).fill(GUARD_WORD);
     this.#device.queue.writeBuffer(buffer, capacity - GUARD_BYTES, guard);
   }
-}
-
-function insertByDescendingId(list: GpuBuffer[], buffer: GpuBuffer): void {
-  let low = 0;
-  let high = list.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (list[middle].id > buffer.id) low = middle + 1;
-    else high = middle;
-  }
-  list.splice(low, 0, buffer);
 }

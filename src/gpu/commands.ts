@@ -29,7 +29,7 @@ export interface ClearCommand {
   readonly bytes: number;
 }
 
-/** What a command stream records. */
+/** One piece of work for the queue. */
 export type Command = DispatchCommand | CopyCommand | ClearCommand;
 
 /** Gives each dispatch a pass of its own, and times it. */
@@ -41,7 +41,7 @@ export interface PassTimer {
 }
 
 /** Encodes `commands` in order: one compute pass, broken only by copies and clears, or a pass each for a `timer`. */
-export function encode(device: GPUDevice, commands: readonly Command[], timer: PassTimer | null = null): GPUCommandBuffer {
+export function encode(device: GPUDevice, commands: Iterable<Command>, timer: PassTimer | null = null): GPUCommandBuffer {
   const encoder = device.createCommandEncoder();
   let pass: PassState | null = null;
   for (const command of commands) {
@@ -70,6 +70,7 @@ class PassState {
   readonly pass: GPUComputePassEncoder;
   #kernel: CompiledKernel | null = null;
   #buffers: GPUBindGroup | null = null;
+  #params: GPUBindGroup | null = null;
 
   constructor(encoder: GPUCommandEncoder, descriptor: GPUComputePassDescriptor | undefined) {
     this.pass = encoder.beginComputePass(descriptor);
@@ -78,9 +79,13 @@ class PassState {
   dispatch({ kernel, buffers, params, grid }: DispatchCommand): void {
     if (kernel !== this.#kernel) this.pass.setPipeline(kernel.pipeline);
     if (buffers !== this.#buffers) this.pass.setBindGroup(0, buffers);
-    this.pass.setBindGroup(1, params);
-    this.pass.dispatchWorkgroups(grid[0], grid[1], grid[2]);
+    if (params !== this.#params) this.pass.setBindGroup(1, params);
+    // Every argument of a call into the driver costs.
+    if (grid[2] > 1) this.pass.dispatchWorkgroups(grid[0], grid[1], grid[2]);
+    else if (grid[1] > 1) this.pass.dispatchWorkgroups(grid[0], grid[1]);
+    else this.pass.dispatchWorkgroups(grid[0]);
     this.#kernel = kernel;
     this.#buffers = buffers;
+    this.#params = params;
   }
 }

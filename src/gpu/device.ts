@@ -46,6 +46,11 @@ export class Gpu {
     return this.#health.error === null;
   }
 
+  /** Runs `make`, whose tensors outlive the function that is being captured, if one is: a replay does not make them again. */
+  lasting<T>(make: () => T): T {
+    return this.pool.inLane(() => this.stream.recorder.pause(make), false);
+  }
+
   /** Throws the error that ended this device, if one did. */
   check(): void {
     this.#health.check();

@@ -34,6 +34,12 @@ function scalarFields(spec: OpSpec, params: Params): string[] {
   return [...fields, ...attrs, ...repeats];
 }
 
+/** Position of a number of `params` in the uniform's words. */
+export function wordOf(spec: OpSpec, params: Params, name: string): number {
+  const numbers = Object.keys(params).filter((key) => isNumber(params[key]));
+  return 8 * listNames(params).length + 2 + spec.signature.dimNames.length + numbers.indexOf(name);
+}
+
 const listNames = (params: Params): string[] => Object.keys(params).filter((name) => !isNumber(params[name]));
 
 function uniform(spec: OpSpec, params: Params): string {

@@ -8,7 +8,7 @@ import type { GpuBuffer } from "./buffer.ts";
 import type { Gpu } from "./device.ts";
 import { GpuStorage } from "./gpu-storage.ts";
 import type { KernelSource } from "./kernel.ts";
-import { type Access, kernelSource, uniformWords, WORKGROUP } from "./kernel-source.ts";
+import { type Access, kernelSource, uniformWords, WORKGROUP, wordOf } from "./kernel-source.ts";
 import { decodePlan, encodePlan } from "./stored-kernels.ts";
 
 /** Which implementation runs: the tuned kernel where there is one, or always the readable one. */
@@ -59,10 +59,10 @@ export function runOnGpu(
 }
 
 /** Record the dispatches of a plan from `inputs` to `output`. */
-export function dispatchPlan(gpu: Gpu, { kernel, params, grid, first, zeroed }: KernelPlan, inputs: readonly GpuBuffer[], output: GpuBuffer): void {
+export function dispatchPlan(gpu: Gpu, { kernel, params, grid, first, zeroed, randomStream }: KernelPlan, inputs: readonly GpuBuffer[], output: GpuBuffer): void {
   if (zeroed) gpu.stream.clear(output);
   if (!first) {
-    gpu.stream.dispatch(kernel, [...inputs, output], params, grid);
+    gpu.stream.dispatch(kernel, [...inputs, output], params, grid, randomStream);
     return;
   }
   const scratch = gpu.pool.acquire(4 * first.floats, `scratch of ${kernel.label}`);
@@ -87,7 +87,8 @@ function generated(
   const kernel = kernelSource(spec, variant, plan.params);
   const repeats = spec.pointwise ? operands.flatMap(({ inner, length }) => [inner, length]) : [];
   const params = uniformWords(spec, plan.params, { count, dims: plan.dims, attrs }, repeats);
-  return { kernel, params, grid: linearGrid(spec.pointwise ? Math.ceil(count / 4) : count) };
+  const randomStream = spec.randomStream === undefined ? undefined : wordOf(spec, plan.params, spec.randomStream);
+  return { kernel, params, grid: linearGrid(spec.pointwise ? Math.ceil(count / 4) : count), randomStream };
 }
 
 /** Workgroups for `count` invocations, folded into two axes below the limit of 65535. */

@@ -1,4 +1,4 @@
-import { ArgumentError, DisposedError } from "../tensor/errors.ts";
+import { ArgumentError, DisposedError, PolargradError } from "../tensor/errors.ts";
 import { BindGroupCache } from "./bind-groups.ts";
 import type { GpuBuffer } from "./buffer.ts";
 import { type Command, encode } from "./commands.ts";
@@ -7,6 +7,8 @@ import { isOn } from "./env.ts";
 import { GpuLimitError } from "./errors.ts";
 import type { DeviceHealth } from "./health.ts";
 import { type CompiledKernel, KernelCache, type KernelSource } from "./kernel.ts";
+import { type RecordedStep, Recorder } from "./recorder.ts";
+import { Recording } from "./recording.ts";
 import { StagingPool } from "./staging.ts";
 import { Tracer } from "./trace.ts";
 import { UniformRing } from "./uniform-ring.ts";
@@ -45,6 +47,8 @@ const roundUp4 = (bytes: number): number => Math.ceil(bytes / 4) * 4;
  * recorded use.
  */
 export class CommandStream {
+  /** Takes down what the stream is told while a function is captured. */
+  readonly recorder = new Recorder();
   readonly #device: GPUDevice;
   readonly #health: DeviceHealth;
   readonly #uniforms: UniformRing;
@@ -53,6 +57,7 @@ export class CommandStream {
   readonly #staging: StagingPool;
   readonly #commands: Command[] = [];
   readonly #recorded = new Set<number>();
+  readonly #queued = new Set<Recording>();
   readonly #marker: GPUBuffer;
   readonly #tracer: Tracer | null;
   readonly #mostGroups: number;
@@ -78,10 +83,10 @@ export class CommandStream {
 
   /**
    * Records a run of `kernel`. `buffers` follow its bindings; `params` are at most 64 words (floats as their
-   * bits) and are copied. A grid with a zero does nothing. Throws `GpuLimitError` for a grid over 65535 along
+   * bits) and are copied; the one at `randomStream` numbers the random stream that it draws from. A grid with a zero does nothing. Throws `GpuLimitError` for a grid over 65535 along
    * an axis, `GpuValidationError` for WGSL that does not compile, `GpuDeviceLostError` after a loss.
    */
-  dispatch(kernel: KernelSource, buffers: readonly GpuBuffer[], params: Uint32Array, grid: Grid): void {
+  dispatch(kernel: KernelSource, buffers: readonly GpuBuffer[], params: Uint32Array, grid: Grid, randomStream?: number): void {
     this.#health.check();
     if (!this.#checkGrid(kernel.label, grid)) return;
     for (const buffer of buffers) checkLive(buffer, kernel.label);
@@ -90,6 +95,7 @@ export class CommandStream {
     const slot = this.#uniforms.push(params, kernel.label);
     const bytes = this.#tracer ? buffers.reduce((sum, buffer) => sum + buffer.bytes, 0) : 0;
     this.#commands.push({ kind: "dispatch", kernel: compiled, buffers: group, params: slot, grid, bytes });
+    this.recorder.add({ kind: "dispatch", kernel: compiled, buffers, group, params: params.slice(), grid, randomStream });
     for (const buffer of buffers) this.#recorded.add(buffer.id);
     this.#dispatches++;
     if (this.#uniforms.full) this.flush();
@@ -104,6 +110,7 @@ export class CommandStream {
       throw new ArgumentError("copy", "target", "another buffer than the source", "the same");
     if (bytes === 0) return;
     this.#recorded.add(source.id).add(target.id);
+    this.recorder.add({ kind: "copy", buffers: [source, target], sourceOffset, targetOffset, bytes });
     this.#commands.push({
       kind: "copy",
       source: source.buffer,
@@ -120,6 +127,7 @@ export class CommandStream {
     checkRegion("clear", { buffer, offset, bytes });
     if (bytes === 0) return;
     this.#recorded.add(buffer.id);
+    this.recorder.add({ kind: "clear", buffers: [buffer], offset, bytes });
     this.#commands.push({ kind: "clear", target: buffer.buffer, offset, bytes });
   }
 
@@ -132,8 +140,27 @@ export class CommandStream {
     // writeBuffer acts at once, recorded commands later: a recycled buffer may still be read by one of them.
     if (this.#recorded.has(buffer.id)) this.flush();
     const source = uploadable(data, bytes);
+    this.recorder.add({ kind: "upload", buffers: [buffer], offset, data: source.slice(), feed: this.recorder.feed });
     const submit = () => this.#device.queue.writeBuffer(buffer.buffer, offset, source);
     this.#health.submit(() => [`write of ${buffer.label}`], submit);
+  }
+
+  /** Makes a recording of steps. `outside`: the buffers that the function did not make. */
+  recordingOf(steps: readonly RecordedStep[], outside: readonly GpuBuffer[], firstDraw: number): Recording {
+    this.#health.check();
+    return new Recording(this.#device, this.#uniforms.layout, steps, outside, firstDraw);
+  }
+
+  /** Queues a recording, with the elements that its feeds give now. */
+  replay(recording: Recording): void {
+    this.#health.check();
+    // Its uploads act at once: an earlier run must have been submitted, and so must what would still use an outside buffer.
+    if (this.#queued.has(recording)) this.flush();
+    this.#health.submit(() => ["uploads of a recording"], () => recording.prepare());
+    for (const command of recording.commands) this.#commands.push(command);
+    for (const buffer of recording.outside) this.#recorded.add(buffer.id);
+    this.#queued.add(recording);
+    this.#dispatches += recording.dispatches;
   }
 
   /**
@@ -145,6 +172,7 @@ export class CommandStream {
     if (this.#commands.length === 0) return;
     const commands = this.#commands.splice(0);
     this.#recorded.clear();
+    this.#queued.clear();
     this.#submits++;
     this.#health.submit(
       () => labels(commands),
@@ -194,6 +222,7 @@ export class CommandStream {
 
   async #readBack(stretches: readonly Stretch[]): Promise<ArrayBuffer> {
     this.#health.check();
+    if (this.recorder.isRecording) throw new PolargradError("a captured function cannot read a tensor; return it, and read what the function gives");
     const bytes = stretches.reduce((sum, stretch) => sum + stretch.bytes, 0);
     if (bytes === 0) return new ArrayBuffer(0);
     const target = this.#staging.acquire(bytes);

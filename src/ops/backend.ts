@@ -13,4 +13,6 @@ export interface Backend {
   run(spec: OpSpec, inputs: readonly Tensor[], plan: OpPlan, attrs: Readonly<Record<string, unknown>>, dtype: DType): Storage;
   /** Put elements on the device, packed ones of a stored format; may keep the array. */
   upload(dtype: DType, data: TypedArray | PackedArray): Storage;
+  /** Run `make`, whose tensors outlive the function that is being captured, if one is. */
+  lasting?<T>(make: () => T): T;
 }

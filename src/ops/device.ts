@@ -49,6 +49,12 @@ export function backendOf(device: Device): Backend {
   throw new DeviceError(`unknown device "${String(device)}"; choose "cpu" or "webgpu"`);
 }
 
+/** Run `make`, whose tensors on `device` outlive the function that is being captured, if one is: a replay does not make them again. */
+export function lasting<T>(device: Device, make: () => T): T {
+  const backend = backendOf(device);
+  return backend.lasting ? backend.lasting(make) : make();
+}
+
 const scalars = new Map<string, Tensor>();
 
 /** A 0-d tensor of a number, with the dtype and device of `like`. Kept for the next time. */
@@ -58,7 +64,7 @@ export function scalarLike(like: Pick<Tensor, "dtype" | "device">, value: number
   const known = scalars.get(key);
   if (known && !known.disposed) return known;
   if (scalars.size > 256) forgetScalars();
-  const made = keep(fromArray(fill(dtype, 1, value), [], dtype, device));
+  const made = lasting(device, () => keep(fromArray(fill(dtype, 1, value), [], dtype, device)));
   scalars.set(key, made);
   return made;
 }

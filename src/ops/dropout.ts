@@ -26,6 +26,7 @@ export const dropout = defineOp("dropout", "x[*] -> y[*]", {
     threshold: Math.min(Math.round(p * 2 ** 32), 2 ** 32 - 1),
     scale: f32Bits(scaleOf(p)),
   }),
+  randomStream: "stream",
   reference({ x }, y, _dims, { p }, { seed, stream, threshold }) {
     const scale = scaleOf(p);
     const counter = Uint32Array.of(0, 0, stream, PURPOSE);

@@ -1,6 +1,8 @@
 export { abs } from "./abs.ts";
 export { adamwUpdate } from "./adamw-update.ts";
 export { add } from "./add.ts";
+export { capture, type Captured } from "./capture.ts";
+export { CaptureError } from "./capture-plan.ts";
 export { argmax } from "./argmax.ts";
 export { attention } from "./attention.ts";
 export { cast } from "./cast.ts";
@@ -72,6 +74,7 @@ export { where } from "./where.ts";
 export { allOps, defineOp } from "./define-op.ts";
 export { arange, full, ones, rand, randn, tensor, zeros } from "./create.ts";
 export { grad, gradients } from "./gradient.ts";
+export { hostTensor } from "./host-tensor.ts";
 export { closeDevice, currentGpu, type DeviceChoice, type DeviceInfo, init, openDevice } from "./init.ts";
 export { to } from "./to.ts";
 export { defaultDevice } from "./device.ts";

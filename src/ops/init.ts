@@ -66,6 +66,7 @@ function use(opened: Gpu): void {
     supports: (spec) => (spec.wgsl ?? spec.pointwise ?? spec.fast?.wgsl) !== undefined,
     run: (spec, inputs, plan, attrs, dtype) => runOnGpu(opened, spec, inputs, plan, attrs, dtype, gpuPath),
     upload: (dtype, data) => GpuStorage.upload(opened, dtype, data),
+    lasting: (make) => opened.lasting(make),
   });
 }
 

@@ -42,6 +42,8 @@ export interface KernelDispatch {
   readonly kernel: KernelSource;
   readonly grid: readonly [number, number, number];
   readonly params: Uint32Array;
+  /** Position in `params` of the number of a random stream: a captured step goes on from it. */
+  readonly randomStream?: number | undefined;
 }
 
 /** How a hand-written kernel computes an op. */
@@ -109,6 +111,8 @@ export interface OpSpec<N extends string = string, A extends AttrSpecs = AttrSpe
   readonly dtype?: (attrs: AttrValues<A>) => DType | null;
   /** A law beyond the signature: the sentence that says what is wrong, or null. */
   readonly check?: (dims: Dims<D>, attrs: AttrValues<A>) => string | null;
+  /** The entry of `params` that numbers the random stream it draws from. */
+  readonly randomStream?: string;
   /** Extra integers for the reference and the kernels. */
   readonly params?: (shapes: Readonly<Record<N, Shape>>, attrs: AttrValues<A>, output: Shape) => P;
   /**

@@ -1,0 +1,249 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import {
+  add, capture, type Captured, CaptureError, closeDevice, currentGpu, dropout, hostTensor, linear, manualSeed, mul, openDevice, sum, tensor, tidy,
+} from "../../src/ops/index.ts";
+import type { Gpu } from "../../src/gpu/device.ts";
+import { nextStream } from "../../src/tensor/generator.ts";
+import { keep } from "../../src/tensor/scope.ts";
+import { Parameter } from "../../src/tensor/parameter.ts";
+import type { Tensor } from "../../src/tensor/tensor.ts";
+import { useTestDriver } from "../driver.ts";
+
+const device = "webgpu";
+const row = (...values: number[]): Tensor => tensor(values, { device });
+const open = (): Gpu => currentGpu() as Gpu;
+const valuesOf = async (tensors: readonly Tensor[]): Promise<number[][]> => {
+  const values = await Promise.all(tensors.map(async (one) => [...(await one.data())]));
+  for (const one of tensors) one.dispose();
+  return values;
+};
+
+let captured: Captured<readonly Tensor[]>[] = [];
+/** A captured function that counts how often it really ran. */
+function counting<const A extends readonly Tensor[]>(f: (...args: A) => readonly Tensor[]): { readonly call: Captured<A>; runs(): number } {
+  let runs = 0;
+  const call = capture<A>((...args) => {
+    runs++;
+    return f(...args);
+  });
+  captured.push(call as unknown as Captured<readonly Tensor[]>);
+  return { call, runs: () => runs };
+}
+
+beforeAll(async () => {
+  useTestDriver();
+  await openDevice(device);
+});
+afterAll(closeDevice);
+beforeEach(() => manualSeed(7));
+afterEach(async () => {
+  for (const one of captured) one.dispose();
+  captured = [];
+  expect(await open().pool.checkGuards()).toEqual([]);
+});
+
+describe("a captured function", () => {
+  it("is replayed from the third call on, with its arguments of then", async () => {
+    const { call, runs } = counting((x: Tensor, y: Tensor) => [add(mul(x, y), 1), sum(x)]);
+    for (let i = 0; i < 6; i++) {
+      expect(await valuesOf(call(row(i, 2, 3), row(10, 20, i)))).toEqual([[10 * i + 1, 41, 3 * i + 1], [i + 5]]);
+      expect(runs()).toBe(Math.min(i + 1, 2));
+    }
+  });
+
+  it("gives results that later calls leave alone", async () => {
+    const { call } = counting((x: Tensor) => [mul(x, 2)]);
+    const results = Array.from({ length: 6 }, (_, i) => call(row(i, -i))[0]);
+    expect(await valuesOf(results)).toEqual([0, 1, 2, 3, 4, 5].map((i) => [2 * i, -2 * i]));
+  });
+
+  it("differentiates as the function itself does, with the weights of then", async () => {
+    const weight = new Parameter(tensor([[1, 2], [3, 4]], { device }));
+    const step = (x: Tensor): readonly Tensor[] => {
+      const loss = sum(mul(linear(x, weight), linear(x, weight)));
+      loss.backward();
+      const slope = weight.grad as Tensor;
+      weight.grad = null;
+      return [loss, slope];
+    };
+    const { call, runs } = counting(step);
+    for (let i = 1; i < 6; i++) {
+      const x = tensor([[i, 1], [0.5, -i]], { device });
+      const direct = tidy(() => step(x).map((result) => result.detach()));
+      const expected = await valuesOf(direct);
+      expect(await valuesOf(call(x))).toEqual(expected);
+    }
+    expect(runs()).toBe(2);
+    weight.dispose();
+  });
+
+  it("is captured for each shape of its arguments", async () => {
+    const { call, runs } = counting((x: Tensor) => [sum(x)]);
+    for (let i = 0; i < 4; i++) {
+      for (const length of [1, 5, 300]) {
+        const x = tensor(new Float32Array(length).fill(i), { device });
+        expect(await valuesOf(call(x))).toEqual([[i * length]]);
+        x.dispose();
+      }
+    }
+    expect(runs()).toBe(6);
+  });
+
+  it("draws random numbers that go on from call to call", async () => {
+    const noisy = (x: Tensor): readonly Tensor[] => [dropout(x, { p: 0.5, ...nextStream() }), dropout(x, { p: 0.3, ...nextStream() })];
+    const x = tensor(new Float32Array(64).fill(1), { device });
+    const direct: number[][][] = [];
+    for (let i = 0; i < 5; i++) direct.push(await valuesOf(noisy(x)));
+    manualSeed(7);
+    const { call, runs } = counting(noisy);
+    const replayed: number[][][] = [];
+    for (let i = 0; i < 5; i++) replayed.push(await valuesOf(call(x)));
+    expect(replayed).toEqual(direct);
+    expect(runs()).toBe(2);
+    expect(new Set(direct.map((one) => one.join())).size).toBe(5);
+    manualSeed(8);
+    const other = await valuesOf(noisy(x));
+    manualSeed(8);
+    expect(await valuesOf(call(x))).toEqual(other);
+  });
+
+  it("takes numbers of the host anew through hostTensor, in calls that wait for nothing", async () => {
+    let rate = 0;
+    const { call, runs } = counting((x: Tensor) => [mul(x, hostTensor(() => Float32Array.of(rate), { shape: [1], device }))]);
+    const results: Tensor[] = [];
+    for (rate = 1; rate < 7; rate++) results.push(call(row(1, 10))[0]);
+    expect(await valuesOf(results)).toEqual([1, 2, 3, 4, 5, 6].map((i) => [i, 10 * i]));
+    expect(runs()).toBe(2);
+  });
+
+  it("uploads constants of the host again where their buffer is used twice", async () => {
+    const { call, runs } = counting((x: Tensor) => {
+      const first = tidy(() => sum(mul(x, tensor([1, 2, 3], { device }))));
+      return [first, mul(x, tensor([4, 5, 6], { device }))];
+    });
+    for (let i = 1; i < 5; i++) expect(await valuesOf(call(row(i, i, i)))).toEqual([[6 * i], [4 * i, 5 * i, 6 * i]]);
+    expect(runs()).toBe(2);
+  });
+
+  it("makes no buffers, bind groups and pipelines once it is replayed", async () => {
+    const { call } = counting((x: Tensor) => [sum(mul(add(x, 1), x))]);
+    const counts = (): unknown => ({ ...open().pool.counts, ...open().stream.counts, dispatches: 0, submits: 0 });
+    const x = row(1, 2, 3);
+    for (let i = 0; i < 4; i++) await valuesOf(call(x));
+    const before = counts();
+    const { dispatches, submits } = open().stream.counts;
+    for (let i = 0; i < 20; i++) await valuesOf(call(x));
+    expect(counts()).toEqual(before);
+    expect(open().stream.counts.submits - submits).toBe(20);
+    expect((open().stream.counts.dispatches - dispatches) % 20).toBe(0);
+  });
+
+  it("shares its memory with other captured functions, and with nobody else", async () => {
+    const first = counting((x: Tensor) => [sum(mul(x, x))]);
+    const second = counting((x: Tensor) => [sum(add(mul(x, 3), 1))]);
+    for (let i = 1; i < 6; i++) {
+      const strangers = Array.from({ length: 8 }, (_, k) => row(k, i, k));
+      expect(await valuesOf([...first.call(row(i, 1, 1)), ...second.call(row(i, 0, 0))])).toEqual([[i * i + 2], [3 * i + 3]]);
+      expect(await valuesOf(strangers)).toEqual([0, 1, 2, 3, 4, 5, 6, 7].map((k) => [k, i, k]));
+    }
+    expect([first.runs(), second.runs()]).toEqual([2, 2]);
+  });
+
+  it("is captured anew when its memory was taken or a tensor it read has moved", async () => {
+    const weight = new Parameter(row(1, 2));
+    const { call, runs } = counting((x: Tensor) => [mul(x, weight)]);
+    for (let i = 0; i < 3; i++) await valuesOf(call(row(1, 1)));
+    open().pool.trim();
+    expect(await valuesOf(call(row(1, 1)))).toEqual([[1, 2]]);
+    expect(runs()).toBe(3);
+    for (let i = 0; i < 3; i++) await valuesOf(call(row(1, 1)));
+    expect(runs()).toBe(4);
+    const next = row(5, 6);
+    weight.assign(next);
+    next.dispose();
+    for (let i = 1; i < 5; i++) expect(await valuesOf(call(row(i, 1)))).toEqual([[5 * i, 6]]);
+    expect(runs()).toBe(6);
+    weight.dispose();
+  });
+
+  it("runs inside another one as a part of it", async () => {
+    const inner = counting((x: Tensor) => [mul(x, 2)]);
+    const { call, runs } = counting((x: Tensor) => [add(inner.call(x)[0], 1)]);
+    for (let i = 0; i < 5; i++) expect(await valuesOf(call(row(i)))).toEqual([[2 * i + 1]]);
+    expect([runs(), inner.runs()]).toEqual([2, 2]);
+  });
+
+  it("passes errors on, and works afterwards", async () => {
+    let fails = true;
+    const { call } = counting((x: Tensor) => {
+      const y = mul(x, 2);
+      if (fails) throw new Error("not yet");
+      return [y];
+    });
+    expect(() => call(row(1))).toThrow("not yet");
+    fails = false;
+    for (let i = 0; i < 4; i++) expect(await valuesOf(call(row(i)))).toEqual([[2 * i]]);
+  });
+
+  it("runs each time on the CPU", async () => {
+    const { call, runs } = counting((x: Tensor) => [mul(x, 2)]);
+    for (let i = 0; i < 4; i++) expect(await valuesOf(call(tensor([i], { device: "cpu" })))).toEqual([[2 * i]]);
+    expect(runs()).toBe(4);
+  });
+});
+
+describe("a function that cannot be captured is refused at its fourth run, with the reason", () => {
+  const refusal = async (f: (x: Tensor) => readonly Tensor[]): Promise<string> => {
+    const { call } = counting(f);
+    for (let i = 0; i < 3; i++) await valuesOf(call(row(1, 2)));
+    try {
+      call(row(1, 2));
+    } catch (error) {
+      expect(error).toBeInstanceOf(CaptureError);
+      return (error as Error).message;
+    }
+    throw new Error("it was not refused");
+  };
+
+  it("for a number that changes", async () => {
+    let step = 0;
+    expect(await refusal((x) => [mul(x, tensor([step++], { device }))])).toMatch(/a number in a upload of f32 \(step 1\) changed.*hostTensor/);
+    expect(await refusal((x) => [dropout(x, { p: 0.5, seed: step++ })])).toMatch(/a number in dropout \(step 1\) changed/);
+  });
+
+  it("for other work", async () => {
+    let step = 0;
+    expect(await refusal((x) => [step++ % 2 === 0 ? mul(x, x) : add(x, x)])).toMatch(/step 1 was (mul|add), then (mul|add)/);
+  });
+
+  it("for a tensor that it keeps", async () => {
+    const kept: Tensor[] = [];
+    expect(await refusal((x) => {
+      kept.push(keep(mul(x, 2)));
+      return [x];
+    })).toMatch(/it keeps mul of 8 bytes/);
+    expect(await valuesOf(kept)).toEqual([[2, 4], [2, 4], [2, 4], [2, 4]]);
+  });
+
+  it("for a parameter that it replaces", async () => {
+    const weight = new Parameter(row(1, 2));
+    const message = await refusal((x) => {
+      const next = mul(weight, 2);
+      weight.assign(next);
+      return [add(x, weight)];
+    });
+    expect(message).toMatch(/it (keeps|replaces) mul of 8 bytes/);
+    expect([...(await weight.data())]).toEqual([16, 32]);
+    weight.dispose();
+  });
+
+  it("and at once when it reads", async () => {
+    const reads: Promise<unknown>[] = [];
+    const { call } = counting((x: Tensor) => {
+      reads.push(mul(x, 2).data().catch((error: Error) => error.message));
+      return [x];
+    });
+    call(row(1));
+    expect(await Promise.all(reads)).toEqual(["a captured function cannot read a tensor; return it, and read what the function gives"]);
+  });
+});
