@@ -3,6 +3,7 @@ import {
   crossEntropy,
   defaultDevice,
   type DeviceChoice,
+  embedding,
   held,
   linearCrossEntropy,
   mul,
@@ -15,6 +16,7 @@ import {
   tidy,
   zeros,
 } from "../ops/index.ts";
+import { rows } from "../ops/rows.ts";
 import type { BlockFormat } from "../tensor/dtype.ts";
 import { ArgumentError } from "../tensor/errors.ts";
 import { getGeneratorState, manualSeed, setGeneratorState } from "../tensor/generator.ts";
@@ -28,7 +30,7 @@ import type { KvCache } from "./kv-cache.ts";
 import { Linear } from "./linear.ts";
 import { loadWeights, readLlamaConfig, saveLlama } from "./llama-checkpoint.ts";
 import { LOAD_DTYPES, type LoadDType, QUANTIZE } from "./llama-weights.ts";
-import { readIds, readMask, readShiftedLabels, type Rows } from "./llama-inputs.ts";
+import { readIds, readMask, readTargets, type Rows, type Targets } from "./llama-inputs.ts";
 import type { LlamaInit } from "./llama-layers.ts";
 import { LlamaModel } from "./llama-model.ts";
 import { Module, type TensorModule } from "./module.ts";
@@ -199,7 +201,7 @@ export class LlamaForCausalLM extends Module {
     const { loss } = tidy(() => {
       const ids = readIds(inputIds, vocabSize, device);
       const mask = attentionMask && readMask(attentionMask, ids.shape, device);
-      const targets = labels && readShiftedLabels(labels, ids.shape, vocabSize, device);
+      const targets = labels && readTargets(labels, ids.shape, vocabSize, device);
       const hidden = this.model.forward({ inputIds: ids, attentionMask: mask });
       lastHiddenState = hidden;
       const loss = targets && lossOf(held(hidden), lmHead, targets, numItemsInBatch);
@@ -235,14 +237,15 @@ function checkChoice(option: string, value: string, choices: readonly string[]):
 }
 
 /** Cross-entropy of the targets; without the logits where the head is a plain matrix. */
-function lossOf(hidden: Tensor, head: TensorModule, targets: Tensor, numItems: number | undefined): Tensor {
+function lossOf(hidden: Tensor, head: TensorModule, { labels, positions }: Targets, numItems: number | undefined): Tensor {
   if (numItems !== undefined && !(numItems > 0)) {
     throw new ArgumentError("forward", "numItemsInBatch", "a number above 0", String(numItems));
   }
   const attrs = { ignoreIndex: IGNORE_LABEL, reduction: numItems === undefined ? "mean" : "sum" } as const;
+  const states = positions ? embedding(positions, rows(hidden)) : hidden;
   const loss =
     head instanceof Linear && !head.bias
-      ? linearCrossEntropy(hidden, head.weight, targets, attrs)
-      : crossEntropy(head.forward(hidden), targets, attrs);
+      ? linearCrossEntropy(states, head.weight, labels, attrs)
+      : crossEntropy(head.forward(states), labels, attrs);
   return numItems === undefined ? loss : mul(loss, 1 / numItems);
 }

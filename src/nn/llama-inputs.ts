@@ -2,7 +2,7 @@ import { IGNORE_LABEL } from "../io/index.ts";
 import { cast, concat, full, slice, tensor } from "../ops/index.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { ArgumentError } from "../tensor/errors.ts";
-import { formatShape, type Shape } from "../tensor/shape.ts";
+import { formatShape, sameShape, type Shape } from "../tensor/shape.ts";
 import type { Device } from "../tensor/storage.ts";
 import { Tensor } from "../tensor/tensor.ts";
 
@@ -62,34 +62,68 @@ export function readIds(rows: Rows, vocabSize: number, device: Device): Tensor {
 export const readMask = (rows: Rows, shape: Shape, device: Device): Tensor =>
   read(rows, MASK_RULE, shape, device);
 
+/** What a loss is taken at. */
+export interface Targets {
+  /** i32: of every position [batch, time], or [n] of those in `positions` */
+  readonly labels: Tensor;
+  /** i32 [n], row-major; null: all */
+  readonly positions: Tensor | null;
+}
+
+/** Positions are picked where at most this share of them counts. */
+const WORTH_PICKING = 3 / 4;
+/** Their number is rounded up to a multiple of this, so that few sizes occur. */
+const GROUP = 64;
+
 /**
  * Labels, moved one position to the left so that each stands at the token that predicts it; the last position
- * gets -100. i32 of `shape`.
+ * gets -100. Where rows of numbers mostly hold -100, only the other positions are told of.
  *
  * @throws ArgumentError when they have another shape or a value is neither an id nor -100
  */
-export function readShiftedLabels(rows: Rows, shape: Shape, vocabSize: number, device: Device): Tensor {
-  const labels = read(rows, labelRule(vocabSize), shape, device);
-  const rest = slice(labels, { axis: 1, start: 1 });
-  return concat([rest, full([shape[0], 1], IGNORE_LABEL, { dtype: "i32", device })], { axis: 1 });
+export function readTargets(rows: Rows, shape: Shape, vocabSize: number, device: Device): Targets {
+  const rule = labelRule(vocabSize);
+  if (rows instanceof Tensor) {
+    const rest = slice(read(rows, rule, shape, device), { axis: 1, start: 1 });
+    const last = full([shape[0], 1], IGNORE_LABEL, { dtype: "i32", device });
+    return { labels: concat([rest, last], { axis: 1 }), positions: null };
+  }
+  const { values, shape: own } = numbersOf(rows, rule);
+  checkShape(rule, own, shape);
+  const time = shape[1];
+  const shifted = values.map((_, i) => (i % time === time - 1 ? IGNORE_LABEL : values[i + 1]));
+  const counted = [...shifted.keys()].filter((i) => shifted[i] !== IGNORE_LABEL);
+  if (counted.length > WORTH_PICKING * shifted.length) {
+    return { labels: tensor(shifted, { shape, dtype: "i32", device }), positions: null };
+  }
+  const length = Math.max(1, Math.ceil(counted.length / GROUP)) * GROUP;
+  const labels = new Int32Array(length).fill(IGNORE_LABEL);
+  const positions = new Int32Array(length);
+  positions.set(counted);
+  for (const [i, at] of counted.entries()) labels[i] = shifted[at];
+  return { labels: tensor(labels, { device }), positions: tensor(positions, { device }) };
 }
 
 function read(rows: Rows, rule: Rule, shape: Shape | null, device: Device): Tensor {
   const values = rows instanceof Tensor ? checkedTensor(rows, rule) : fromRows(rows, rule, device);
-  if (shape && formatShape(values.shape) !== formatShape(shape)) {
-    throw new ArgumentError(
-      "forward",
-      rule.name,
-      `${formatShape(shape)} like inputIds`,
-      formatShape(values.shape),
-    );
-  }
+  if (shape) checkShape(rule, values.shape, shape);
   return values;
+}
+
+function checkShape({ name }: Rule, actual: Shape, expected: Shape): void {
+  if (sameShape(actual, expected)) return;
+  throw new ArgumentError("forward", name, `${formatShape(expected)} like inputIds`, formatShape(actual));
 }
 
 const isRow = (row: unknown): boolean => Array.isArray(row) || row instanceof Int32Array;
 
 function fromRows(rows: Exclude<Rows, Tensor>, rule: Rule, device: Device): Tensor {
+  const { values, shape } = numbersOf(rows, rule);
+  return tensor(values, { shape, dtype: rule.dtype, device });
+}
+
+/** Rows of one length, checked, one after the other. */
+function numbersOf(rows: Exclude<Rows, Tensor>, rule: Rule): { readonly values: Int32Array<ArrayBuffer>; readonly shape: Shape } {
   if (!Array.isArray(rows) || !rows.every(isRow)) {
     const found = rows === undefined || rows === null ? String(rows) : `${kindOf(rows)} of ${kindOf(rows[0])}`;
     throw new ArgumentError(
@@ -118,7 +152,7 @@ function fromRows(rows: Exclude<Rows, Tensor>, rule: Rule, device: Device): Tens
       flat[b * time + t] = value;
     });
   });
-  return tensor(flat, { shape: [rows.length, time], dtype: rule.dtype, device });
+  return { values: flat, shape: [rows.length, time] };
 }
 
 /** Values of tensors on a GPU are not looked at: the embedding of a wrong id is NaN there. */

@@ -1,4 +1,5 @@
 import { type LlamaConfig, ropeInverseFrequencies } from "../io/index.ts";
+import { lasting } from "../ops/device.ts";
 import { slice, tensor } from "../ops/index.ts";
 import { keep } from "../tensor/scope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -39,7 +40,7 @@ export class RotaryTables {
       const values = Float64Array.from({ length: shape[0] * width }, (_, i) =>
         f(Math.floor(i / width) * this.#frequencies[i % width]),
       );
-      return keep(tensor(values, { shape, dtype, device }));
+      return lasting(device, () => keep(tensor(values, { shape, dtype, device })));
     };
     this.#tables = { cos: table(Math.cos), sin: table(Math.sin) };
     old?.cos.dispose();

@@ -221,6 +221,19 @@ describe("LlamaForCausalLM", () => {
     expect(await b.loss?.item()).toBe(await a.loss?.item());
   });
 
+  it.each([[[0, 1]], [[13]], [[2, 7, 8, 11]], [[0, 8]]])("leaves positions out of the loss that do not count (labels at %j)", async (kept) => {
+    const model = LlamaForCausalLM.fromConfig(tinyConfig(), f64);
+    const labels = ids.map((row, b) => row.map((id, t) => (kept.includes(8 * b + t) ? id : -100)));
+    const everywhere = await lossAndGradients(model, { inputIds: ids, labels: tensor(labels, { dtype: "i32" }) });
+    const picked = await lossAndGradients(model, { inputIds: ids, labels });
+    // The first token of a row predicts nothing of its own: [0, 8] leaves no label, and a mean of nothing.
+    if (kept.join() === "0,8") expect([everywhere.loss, picked.loss]).toEqual([Number.NaN, Number.NaN]);
+    else expect(picked.loss).toBeCloseTo(everywhere.loss, 12);
+    for (const [i, slope] of picked.gradients.entries()) {
+      expect(Math.max(0, ...slope.map((value, at) => Math.abs(value - everywhere.gradients[i][at])))).toBeLessThan(1e-12);
+    }
+  });
+
   it("uses a module put in the place of a projection or of the head", async () => {
     class Doubled extends Module {
       baseLayer: Linear;
