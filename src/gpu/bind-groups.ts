@@ -21,7 +21,7 @@ export class BindGroupCache {
     return this.#groups.size;
   }
 
-  /** The group that binds `buffers`, whole, in order. */
+  /** The group that binds `buffers`, all of their bytes, in order. */
   get(
     layout: KernelLayout,
     label: string,
@@ -29,7 +29,7 @@ export class BindGroupCache {
     buffers: readonly GpuBuffer[],
   ): GPUBindGroup {
     let key = layout.shape;
-    for (const buffer of buffers) key += `${buffer.id},`;
+    for (const { id, whole, offset, capacity } of buffers) key += whole ? `${id}@${offset}+${capacity},` : `${id},`;
     const known = this.#groups.get(key);
     if (known) return known.group;
     checkAliases(label, bindings, buffers);
@@ -37,7 +37,7 @@ export class BindGroupCache {
     const group = this.#device.createBindGroup({
       label,
       layout: layout.buffers,
-      entries: buffers.map(({ buffer }, binding) => ({ binding, resource: { buffer } })),
+      entries: buffers.map(({ buffer, offset, capacity }, binding) => ({ binding, resource: { buffer, offset, size: capacity } })),
     });
     this.#groups.set(key, { group, ids: buffers.map((buffer) => buffer.id) });
     return group;

@@ -75,6 +75,11 @@ export class BufferPool {
     this.#largest = Math.min(device.limits.maxStorageBufferBindingSize, device.limits.maxBufferSize);
   }
 
+  /** The most bytes of a lease. */
+  get largest(): number {
+    return this.#largest - (this.#guarded ? GUARD_BYTES : 0);
+  }
+
   get counts(): PoolCounts {
     const live = this.#ledger.liveBuffers;
     return { live, free: this.#leases.size - live, created: this.#created };

@@ -14,19 +14,45 @@ export class GpuBuffer {
    */
   readonly capacity: number;
   readonly label: string;
+  /** Where it begins in the `GPUBuffer`, in bytes; 0 unless it is a part. */
+  readonly offset: number;
+  /** The lease that it is a part of; null for a whole one. */
+  readonly whole: GpuBuffer | null;
+  readonly #parts = new Map<string, GpuBuffer>();
   #live = true;
 
-  constructor(id: number, buffer: GPUBuffer, bytes: number, capacity: number, label: string) {
+  constructor(
+    id: number,
+    buffer: GPUBuffer,
+    bytes: number,
+    capacity: number,
+    label: string,
+    part: { readonly offset: number; readonly whole: GpuBuffer | null } = { offset: 0, whole: null },
+  ) {
     this.id = id;
     this.buffer = buffer;
     this.bytes = bytes;
     this.capacity = capacity;
     this.label = label;
+    this.offset = part.offset;
+    this.whole = part.whole;
+  }
+
+  /**
+   * A stretch of this buffer, the same object each time; it lives as long as this lease and is never released. `offset` is a
+   * multiple of 256, WebGPU's alignment of bindings. A kernel may not write one part while it reads another: they are one
+   * buffer to WebGPU.
+   */
+  part(offset: number, bytes: number, capacity: number): GpuBuffer {
+    const key = `${offset} ${bytes} ${capacity}`;
+    const part = this.#parts.get(key) ?? new GpuBuffer(this.id, this.buffer, bytes, capacity, this.label, { offset: this.offset + offset, whole: this });
+    this.#parts.set(key, part);
+    return part;
   }
 
   /** False after `BufferPool.release`. */
   get live(): boolean {
-    return this.#live;
+    return this.#live && (this.whole?.live ?? true);
   }
 
   /** Ends the lease. Only the pool calls it. */

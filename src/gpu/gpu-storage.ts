@@ -11,16 +11,27 @@ function arrayType(dtype: DType) {
   return Int32Array;
 }
 
-/** A tensor's elements in GPU memory. Its buffer goes back to the pool with the last reference. */
+/** A tensor's elements in GPU memory. Its buffer goes back to the pool with the last reference to it or to a part of it. */
 export class GpuStorage implements Storage {
   readonly device = "webgpu";
   readonly gpu: Gpu;
   readonly dtype: DType;
   readonly length: number;
   readonly buffer: GpuBuffer;
+  /** What it is a part of, and keeps alive. */
+  readonly #whole: GpuStorage | null;
   #references = 1;
 
-  private constructor(gpu: Gpu, dtype: DType, length: number, label: string) {
+  private constructor(gpu: Gpu, dtype: DType, length: number, buffer: GpuBuffer, whole: GpuStorage | null) {
+    this.gpu = gpu;
+    this.dtype = dtype;
+    this.length = length;
+    this.buffer = buffer;
+    this.#whole = whole;
+  }
+
+  /** A storage **with garbage in it**, for a kernel to fill. Throws `GpuMemoryError` or `GpuLimitError`. */
+  static allocate(gpu: Gpu, dtype: DType, length: number, label: string = dtype): GpuStorage {
     if (dtype === "f64") {
       throw new ArgumentError(
         "GpuStorage",
@@ -30,15 +41,7 @@ export class GpuStorage implements Storage {
         "f64 is computed on the CPU only",
       );
     }
-    this.gpu = gpu;
-    this.dtype = dtype;
-    this.length = length;
-    this.buffer = gpu.pool.acquire(length * bytesPerElement(dtype), label);
-  }
-
-  /** A storage **with garbage in it**, for a kernel to fill. Throws `GpuMemoryError` or `GpuLimitError`. */
-  static allocate(gpu: Gpu, dtype: DType, length: number, label: string = dtype): GpuStorage {
-    return new GpuStorage(gpu, dtype, length, label);
+    return new GpuStorage(gpu, dtype, length, gpu.pool.acquire(length * bytesPerElement(dtype), label), null);
   }
 
   /** A storage with a copy of `data`, packed for a stored format. Throws `GpuMemoryError` or `GpuLimitError`. */
@@ -51,7 +54,7 @@ export class GpuStorage implements Storage {
     if (!(data instanceof arrayType(dtype))) {
       throw new ArgumentError("GpuStorage", "data", `an array of ${dtype}`, data.constructor.name);
     }
-    const storage = new GpuStorage(gpu, dtype, data.byteLength / bytesPerElement(dtype), label);
+    const storage = GpuStorage.allocate(gpu, dtype, data.byteLength / bytesPerElement(dtype), label);
     try {
       gpu.stream.write(storage.buffer, data);
     } catch (error) {
@@ -59,6 +62,18 @@ export class GpuStorage implements Storage {
       throw error;
     }
     return storage;
+  }
+
+  /** Whether more than one holder has it: its elements must not change then. */
+  get isShared(): boolean {
+    return this.#references > 1;
+  }
+
+  /** `length` of its elements from a byte `offset` on, the same memory; `capacity` and the rest as for `GpuBuffer.part`. */
+  part(offset: number, length: number, capacity: number): GpuStorage {
+    this.retain();
+    const buffer = this.buffer.part(offset, length * bytesPerElement(this.dtype), capacity);
+    return new GpuStorage(this.gpu, this.dtype, length, buffer, this);
   }
 
   /** A copy of the elements. Rejects with `GpuDeviceLostError` or `GpuValidationError`; never zeros. */
@@ -78,6 +93,8 @@ export class GpuStorage implements Storage {
     if (this.#references === 0)
       throw new DisposedError(`GPU storage ${this.buffer.label} was released too often`);
     this.#references--;
-    if (this.#references === 0) this.gpu.pool.release(this.buffer);
+    if (this.#references > 0) return;
+    if (this.#whole) this.#whole.release();
+    else this.gpu.pool.release(this.buffer);
   }
 }

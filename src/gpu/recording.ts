@@ -76,7 +76,7 @@ export class Recording {
         source: this.#uploads as GPUBuffer,
         sourceOffset: offsets.get(step) ?? 0,
         target: target.buffer,
-        targetOffset: step.offset,
+        targetOffset: target.offset + step.offset,
         bytes: step.data.byteLength,
       };
     });
@@ -141,8 +141,9 @@ function commandOf(step: Exclude<RecordedStep, RecordedUpload>, groupOf: (step: 
     const bytes = step.buffers.reduce((sum, buffer) => sum + buffer.bytes, 0);
     return { kind: "dispatch", kernel, buffers: group, params: groupOf(step), grid, bytes };
   }
-  if (step.kind === "clear") return { kind: "clear", target: step.buffers[0].buffer, offset: step.offset, bytes: step.bytes };
+  if (step.kind === "clear") return { kind: "clear", target: step.buffers[0].buffer, offset: step.buffers[0].offset + step.offset, bytes: step.bytes };
   const [source, target] = step.buffers;
-  const { sourceOffset, targetOffset, bytes } = step;
-  return { kind: "copy", source: source.buffer, sourceOffset, target: target.buffer, targetOffset, bytes };
+  const sourceOffset = source.offset + step.sourceOffset;
+  const targetOffset = target.offset + step.targetOffset;
+  return { kind: "copy", source: source.buffer, sourceOffset, target: target.buffer, targetOffset, bytes: step.bytes };
 }

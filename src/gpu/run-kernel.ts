@@ -1,7 +1,7 @@
 import { type DType, type HalfFormat, isHalf, isStored, type StoredFormat } from "../tensor/dtype.ts";
 import { ArgumentError, DeviceError, PolargradError } from "../tensor/errors.ts";
 import type { OpPlan } from "../tensor/op-plan.ts";
-import type { KernelPlan, OpSpec } from "../tensor/op-spec.ts";
+import type { KernelPlan, KernelProfile, OpSpec } from "../tensor/op-spec.ts";
 import { broadcastStrides, formatShape, type Shape, sizeOf } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { GpuBuffer } from "./buffer.ts";
@@ -41,7 +41,7 @@ export function runOnGpu(
   if (count === 0) return out;
   const operands: Operand[] = [];
   try {
-    const profile = { ...gpu.profile, subgroups: gpu.profile.features.subgroups };
+    const profile = kernelProfile(gpu);
     const fast = path === "fast" ? spec.fast : undefined;
     const format = inputs.map((input) => input.dtype).find(isStored);
     const packed = format && fast?.packed?.wgsl?.(format, profile, plan.dims, attrs, plan.params);
@@ -57,6 +57,9 @@ export function runOnGpu(
   }
   return out;
 }
+
+/** What kernels are planned by. */
+export const kernelProfile = (gpu: Gpu): KernelProfile => ({ ...gpu.profile, subgroups: gpu.profile.features.subgroups });
 
 /** Record the dispatches of a plan from `inputs` to `output`. */
 export function dispatchPlan(gpu: Gpu, { kernel, params, grid, first, zeroed, randomStream }: KernelPlan, inputs: readonly GpuBuffer[], output: GpuBuffer): void {

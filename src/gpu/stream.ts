@@ -114,9 +114,9 @@ export class CommandStream {
     this.#commands.push({
       kind: "copy",
       source: source.buffer,
-      sourceOffset,
+      sourceOffset: source.offset + sourceOffset,
       target: target.buffer,
-      targetOffset,
+      targetOffset: target.offset + targetOffset,
       bytes,
     });
   }
@@ -128,7 +128,7 @@ export class CommandStream {
     if (bytes === 0) return;
     this.#recorded.add(buffer.id);
     this.recorder.add({ kind: "clear", buffers: [buffer], offset, bytes });
-    this.#commands.push({ kind: "clear", target: buffer.buffer, offset, bytes });
+    this.#commands.push({ kind: "clear", target: buffer.buffer, offset: buffer.offset + offset, bytes });
   }
 
   /** Writes `data` into `buffer` after everything recorded so far that uses it. `data` is copied. */
@@ -141,7 +141,7 @@ export class CommandStream {
     if (this.#recorded.has(buffer.id)) this.flush();
     const source = uploadable(data, bytes);
     this.recorder.add({ kind: "upload", buffers: [buffer], offset, data: source.slice(), feed: this.recorder.feed });
-    const submit = () => this.#device.queue.writeBuffer(buffer.buffer, offset, source);
+    const submit = () => this.#device.queue.writeBuffer(buffer.buffer, buffer.offset + offset, source);
     this.#health.submit(() => [`write of ${buffer.label}`], submit);
   }
 
@@ -199,7 +199,7 @@ export class CommandStream {
   async gather(regions: readonly Region[]): Promise<ArrayBuffer> {
     for (const region of regions) checkExtent("read", region, region.buffer.capacity);
     return this.#readBack(
-      regions.map(({ buffer, offset, bytes }) => ({ source: buffer.buffer, offset, bytes })),
+      regions.map(({ buffer, offset, bytes }) => ({ source: buffer.buffer, offset: buffer.offset + offset, bytes })),
     );
   }
 

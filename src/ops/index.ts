@@ -36,7 +36,7 @@ export { logicalNot } from "./logical-not.ts";
 export { logicalOr } from "./logical-or.ts";
 export { logsumexp } from "./logsumexp.ts";
 export { matmul } from "./matmul.ts";
-export { adamwMany, type AdamwTensors, clippedMany } from "./many.ts";
+export { adamwMany, type AdamwResult, type AdamwSet, clippedMany, zerosLike } from "./many.ts";
 export { max } from "./max.ts";
 export { maximum } from "./maximum.ts";
 export { mean } from "./mean.ts";

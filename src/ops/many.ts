@@ -1,10 +1,16 @@
 import { type AdamwNumbers, adamwF32, scaleF32, squareSumF32 } from "../cpu/many.ts";
+import { zeroArena } from "../gpu/arena.ts";
+import type { GpuStorage } from "../gpu/gpu-storage.ts";
+import { adamwOnGpu, clippedOnGpu } from "../gpu/many.ts";
 import { CpuStorage } from "../tensor/cpu-storage.ts";
+import { sameShape } from "../tensor/shape.ts";
+import type { Device } from "../tensor/storage.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { adamwUpdate } from "./adamw-update.ts";
 import { add } from "./add.ts";
-import { full } from "./create.ts";
+import { full, tensor, zeros } from "./create.ts";
 import { div } from "./div.ts";
+import { currentGpu } from "./init.ts";
 import { ema } from "./ema.ts";
 import { emaSquare } from "./ema-square.ts";
 import { minimum } from "./minimum.ts";
@@ -20,14 +26,51 @@ export interface AdamwTensors {
   readonly v: Tensor;
 }
 
-/** Values after an AdamW step; on the CPU the moments are those that were given, changed in place. */
+/** Parameters of one device and dtype that take the same step. */
+export interface AdamwSet {
+  readonly tensors: readonly AdamwTensors[];
+  readonly numbers: AdamwNumbers;
+}
+
+/** Values after an AdamW step; `p` is a new handle, the moments may be those that were given. */
 export type AdamwResult = Pick<AdamwTensors, "p" | "m" | "v">;
 
 /**
- * One AdamW step of many parameters, not recorded; on the CPU as one kernel. Only the caller may hold the
- * moments: their elements may be overwritten.
+ * One AdamW step of sets of parameters, one set after the other, not recorded; as one kernel for a set in f32. Only the caller may
+ * hold the moments, whose elements may be overwritten; on webgpu those of a parameter too, unless another tensor shares them.
  */
-export function adamwMany(tensors: readonly AdamwTensors[], numbers: AdamwNumbers): AdamwResult[] {
+export function* adamwMany<S extends AdamwSet>(sets: readonly S[]): Generator<[set: S, results: AdamwResult[]], void> {
+  const isOnGpu = sets.map(({ tensors }) => onGpu(tensors.flatMap(({ p, g, m, v }) => [p, g, m, v])) && tensors.every(haveOneShape));
+  const table = isOnGpu.includes(true) ? numbersTable(sets.map(({ numbers }) => numbers)) : null;
+  try {
+    for (const [row, set] of sets.entries()) {
+      yield [set, table && isOnGpu[row] ? adamwSetOnGpu(set.tensors, table, row) : adamwSet(set)];
+    }
+  } finally {
+    table?.dispose();
+  }
+}
+
+/** The numbers of a step as a table on webgpu, a row for each set: see `adamwOnGpu`. */
+function numbersTable(sets: readonly AdamwNumbers[]): Tensor {
+  const rows = sets.map(({ beta1, beta2, lr, eps, decay, correction1, correction2 }) => [
+    beta1, 1 - beta1, beta2, 1 - beta2, 1 - lr * decay, lr / correction1, Math.sqrt(correction2), eps,
+  ]);
+  return tensor(rows, { device: "webgpu" });
+}
+
+function adamwSetOnGpu(tensors: readonly AdamwTensors[], table: Tensor, row: number): AdamwResult[] {
+  const column = (name: keyof AdamwTensors): GpuStorage[] => tensors.map((one) => onGpuOf(one[name]));
+  const columns = { p: column("p"), g: column("g"), m: column("m"), v: column("v") };
+  const next = adamwOnGpu(columns.p[0].gpu, columns, onGpuOf(table), row);
+  return tensors.map(({ p, m, v }, i) => ({
+    p: next.p[i] === p.storage ? p.detach() : new Tensor(p.shape, next.p[i]),
+    m: next.m[i] === m.storage ? m : new Tensor(m.shape, next.m[i]),
+    v: next.v[i] === v.storage ? v : new Tensor(v.shape, next.v[i]),
+  }));
+}
+
+function adamwSet({ tensors, numbers }: AdamwSet): AdamwResult[] {
   const { beta1, beta2, lr, eps, decay, correction1, correction2 } = numbers;
   const next = elementsOf(tensors.flatMap(({ p, g, m, v }) => [p, g, m, v])) && outputs(tensors.map(({ p }) => p));
   if (next) {
@@ -44,6 +87,13 @@ export function adamwMany(tensors: readonly AdamwTensors[], numbers: AdamwNumber
   });
 }
 
+/** Zeros of the shape, dtype and device of each; for `adamwMany`, which has them side by side on webgpu. */
+export function zerosLike(tensors: readonly Tensor[]): Tensor[] {
+  if (tensors.length === 0 || !onGpu(tensors)) return tensors.map(({ shape, dtype, device }) => zeros(shape, { dtype, device }));
+  const storages = zeroArena(onGpuOf(tensors[0]).gpu, tensors.map(({ size }) => size), "moments");
+  return tensors.map(({ shape }, i) => new Tensor(shape, storages[i]));
+}
+
 /**
  * Tensors scaled so that their joint L2 norm is at most `maxNorm`: times `min(1, maxNorm / (norm + 1e-6))`. Not
  * recorded.
@@ -51,6 +101,10 @@ export function adamwMany(tensors: readonly AdamwTensors[], numbers: AdamwNumber
  * @returns the scaled tensors, and the norm before as a scalar
  */
 export function clippedMany(tensors: readonly Tensor[], maxNorm: number): { readonly clipped: Tensor[]; readonly norm: Tensor } {
+  if (onGpu(tensors)) {
+    const { clipped, norm } = clippedOnGpu(onGpuOf(tensors[0]).gpu, tensors.map(onGpuOf), maxNorm);
+    return { clipped: tensors.map(({ shape }, i) => new Tensor(shape, clipped[i])), norm: new Tensor([], norm) };
+  }
   const next = elementsOf(tensors) && outputs(tensors);
   if (next) {
     const rows = tensors.map((g, i) => ({ g: dataOf(g), out: dataOf(next[i]) }));
@@ -67,11 +121,19 @@ export function clippedMany(tensors: readonly Tensor[], maxNorm: number): { read
   return { clipped: tensors.map((g) => mul(g, factor)), norm };
 }
 
+const isF32On = (tensors: readonly Tensor[], where: Device): boolean => tensors.every(({ dtype, device }) => dtype === "f32" && device === where);
+
 /** Whether all are f32 on the CPU. */
-const elementsOf = (tensors: readonly Tensor[]): boolean =>
-  tensors.every(({ dtype, device }) => dtype === "f32" && device === "cpu");
+const elementsOf = (tensors: readonly Tensor[]): boolean => isF32On(tensors, "cpu");
+
+/** Whether all are f32 on the GPU that is open now. */
+const onGpu = (tensors: readonly Tensor[]): boolean => isF32On(tensors, "webgpu") && tensors.every((one) => onGpuOf(one).gpu === currentGpu());
+
+const haveOneShape = ({ p, g, m, v }: AdamwTensors): boolean => [g, m, v].every(({ shape }) => sameShape(shape, p.shape));
 
 const outputs = (like: readonly Tensor[]): Tensor[] =>
   like.map(({ shape, size }) => new Tensor(shape, CpuStorage.uninitialized("f32", size)));
 
 const dataOf = (tensor: Tensor): Float32Array => (tensor.storage as CpuStorage).data as Float32Array;
+
+const onGpuOf = (tensor: Tensor): GpuStorage => tensor.storage as GpuStorage;

@@ -1,4 +1,4 @@
-import { adamwMany, noGrad, zeros } from "../ops/index.ts";
+import { type AdamwResult, type AdamwSet, adamwMany, noGrad, tidy, zerosLike } from "../ops/index.ts";
 import { PolargradError } from "../tensor/errors.ts";
 import { Parameter } from "../tensor/parameter.ts";
 import { keep } from "../tensor/scope.ts";
@@ -37,6 +37,12 @@ interface Moments {
   expAvgSq: Tensor;
 }
 
+/** Parameters that take the same step. */
+interface ParameterSet extends AdamwSet {
+  readonly params: readonly Parameter[];
+  readonly moments: readonly Moments[];
+}
+
 /** A list of parameters with settings of its own. */
 export type ParamGroupInit = { readonly params: Iterable<Tensor> } & AdamWOptions;
 
@@ -66,7 +72,10 @@ export class AdamW {
   /** Update every parameter that has a gradient. */
   step(): void {
     noGrad(() => {
-      for (const group of this.paramGroups) this.#update(group);
+      tidy(() => {
+        const sets = this.paramGroups.flatMap((group) => this.#setsOf(group));
+        for (const [set, results] of adamwMany(sets)) take(results, set);
+      });
     });
   }
 
@@ -89,38 +98,45 @@ export class AdamW {
     this.#moments.clear();
   }
 
-  /** Parameters of one kind that have taken as many steps are updated together. */
-  #update({ params, lr, betas: [beta1, beta2], eps, weightDecay }: ParamGroup): void {
-    const together = new Map<string, Parameter[]>();
+  /** The parameters of a group that have a gradient; those of one kind that have taken as many steps are a set. */
+  #setsOf({ params, lr, betas: [beta1, beta2], eps, weightDecay: decay }: ParamGroup): ParameterSet[] {
+    const sets = new Map<string, Parameter[]>();
     for (const parameter of params) {
       if (!parameter.grad) continue;
-      const key = `${parameter.device} ${parameter.dtype} ${++this.#momentsOf(parameter).step}`;
-      together.set(key, [...(together.get(key) ?? []), parameter]);
+      const key = `${parameter.device} ${parameter.dtype} ${this.#moments.get(parameter)?.step ?? 0}`;
+      const same = sets.get(key);
+      if (same) same.push(parameter);
+      else sets.set(key, [parameter]);
     }
-    for (const same of together.values()) {
-      const { step } = this.#momentsOf(same[0]);
-      const numbers = { beta1, beta2, lr, eps, decay: weightDecay, correction1: 1 - beta1 ** step, correction2: 1 - beta2 ** step };
-      const tensors = same.map((p) => {
-        const { expAvg: m, expAvgSq: v } = this.#momentsOf(p);
-        return { p, g: p.grad as Tensor, m, v };
-      });
-      adamwMany(tensors, numbers).forEach(({ p, m, v }, i) => {
-        const moments = this.#momentsOf(same[i]);
-        moments.expAvg = replace(moments.expAvg, m);
-        moments.expAvgSq = replace(moments.expAvgSq, v);
-        same[i].assign(p);
-        p.dispose();
-      });
-    }
+    return [...sets.values()].map((same) => {
+      const moments = this.#momentsOf(same);
+      const step = moments[0].step + 1;
+      const numbers = { beta1, beta2, lr, eps, decay, correction1: 1 - beta1 ** step, correction2: 1 - beta2 ** step };
+      const tensors = same.map((p, i) => ({ p, g: p.grad as Tensor, m: moments[i].expAvg, v: moments[i].expAvgSq }));
+      return { params: same, moments, tensors, numbers };
+    });
   }
 
-  #momentsOf(parameter: Parameter): Moments {
-    const known = this.#moments.get(parameter);
-    if (known) return known;
-    const zero = (): Tensor => keep(zeros(parameter.shape, { dtype: parameter.dtype, device: parameter.device }));
-    const made = { step: 0, expAvg: zero(), expAvgSq: zero() };
-    this.#moments.set(parameter, made);
-    return made;
+  /** Those of parameters of one kind. */
+  #momentsOf(same: readonly Parameter[]): Moments[] {
+    const fresh = same.filter((parameter) => !this.#moments.has(parameter));
+    const [first, second] = [zerosLike(fresh), zerosLike(fresh)];
+    for (const [i, parameter] of fresh.entries()) {
+      this.#moments.set(parameter, { step: 0, expAvg: keep(first[i]), expAvgSq: keep(second[i]) });
+    }
+    return same.map((parameter) => this.#moments.get(parameter) as Moments);
+  }
+}
+
+/** The values after a step. */
+function take(results: readonly AdamwResult[], { params, moments }: ParameterSet): void {
+  for (const [i, { p, m, v }] of results.entries()) {
+    const own = moments[i];
+    own.step++;
+    own.expAvg = replace(own.expAvg, m);
+    own.expAvgSq = replace(own.expAvgSq, v);
+    params[i].assign(p);
+    p.dispose();
   }
 }
 
