@@ -21,7 +21,7 @@ const PUBLIC: Readonly<Record<string, readonly string[]>> = {
     AutoTokenizer CausalLMInputs CausalLMOutput Dropout Embedding FromConfigOptions
     FromPretrainedOptions GenerateOptions GenerationModel KeysValues KvCache LayerContext LayerNorm
     Linear LinearOptions LlamaAttention LlamaDecoderLayer LlamaForCausalLM LlamaInit LlamaMLP LlamaModel
-    LlamaModelInputs LoadDType LoadReport Module RMSNorm RopeAngles Rows SamplingSettings SizeMismatch
+    LlamaModelInputs LoadDType LoadReport Module PreparedInputs RMSNorm RopeAngles Rows SamplingSettings SizeMismatch
     StateDictError StateDictProblems TensorModule WeightInit generate parameterOf uniformInit`),
   "./delora": names(`
     AdaptableModel AdaptedLinear AdapterConfigError AdapterError AdapterFileError AdapterFileErrorCode

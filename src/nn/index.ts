@@ -11,6 +11,7 @@ export {
   type FromConfigOptions,
   type FromPretrainedOptions,
   LlamaForCausalLM,
+  type PreparedInputs,
 } from "./llama-for-causal-lm.ts";
 export type { LoadDType } from "./llama-weights.ts";
 export type { Rows } from "./llama-inputs.ts";

@@ -1,12 +1,9 @@
-import { IGNORE_LABEL, type LlamaConfig } from "../io/index.ts";
+import type { LlamaConfig } from "../io/index.ts";
 import {
-  crossEntropy,
   defaultDevice,
   type DeviceChoice,
-  embedding,
+  full,
   held,
-  linearCrossEntropy,
-  mul,
   noGrad,
   ones,
   openDevice,
@@ -16,13 +13,13 @@ import {
   tidy,
   zeros,
 } from "../ops/index.ts";
-import { rows } from "../ops/rows.ts";
 import type { BlockFormat } from "../tensor/dtype.ts";
 import { ArgumentError } from "../tensor/errors.ts";
 import { getGeneratorState, manualSeed, setGeneratorState } from "../tensor/generator.ts";
 import type { Shape } from "../tensor/shape.ts";
 import type { Device } from "../tensor/storage.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { lossOf, shareOf } from "./causal-lm-loss.ts";
 import { CausalLMOutput } from "./causal-lm-output.ts";
 import { Embedding } from "./embedding.ts";
 import { placeholderInit, type WeightInit } from "./init.ts";
@@ -44,10 +41,18 @@ export interface CausalLMInputs {
   /** 1 for tokens, 0 for padding on either side. Default: no padding. */
   readonly attentionMask?: Rows | undefined;
   /**
-   * Make the loss the sum over the labels divided by this, for micro-batches of one step. Default: the mean.
+   * Make the loss the sum over the labels divided by this, for micro-batches of one step; a tensor holds the
+   * factor, 1 over it. Default: the mean.
    */
-  readonly numItemsInBatch?: number | undefined;
+  readonly numItemsInBatch?: number | Tensor | undefined;
+  /** Instead of `labels`, what `prepare` made of them: i32, shifted, of all positions or of those in `positions`. */
+  readonly targets?: Tensor | undefined;
+  /** i32 [n]: the positions that `targets` stand at, counted through the whole batch. */
+  readonly positions?: Tensor | undefined;
 }
+
+/** Inputs of `forward` as tensors, by their names. */
+export type PreparedInputs = { readonly inputIds: Tensor } & Readonly<Record<string, Tensor>>;
 
 /** How a Llama is made from its configuration alone. */
 export interface FromConfigOptions {
@@ -194,14 +199,15 @@ export class LlamaForCausalLM extends Module {
    * @throws ArgumentError naming the value and its limit: ragged rows, an id outside the vocabulary, labels
    * of another shape
    */
-  forward({ inputIds, labels, attentionMask, numItemsInBatch }: CausalLMInputs): CausalLMOutput {
+  forward(inputs: CausalLMInputs): CausalLMOutput {
+    const { inputIds, attentionMask, numItemsInBatch } = inputs;
     const { device, lmHead } = this;
     const { vocabSize } = this.config;
     let lastHiddenState: Tensor | undefined;
     const { loss } = tidy(() => {
       const ids = readIds(inputIds, vocabSize, device);
       const mask = attentionMask && readMask(attentionMask, ids.shape, device);
-      const targets = labels && readTargets(labels, ids.shape, vocabSize, device);
+      const targets = this.#targetsOf(inputs, ids.shape);
       const hidden = this.model.forward({ inputIds: ids, attentionMask: mask });
       lastHiddenState = hidden;
       const loss = targets && lossOf(held(hidden), lmHead, targets, numItemsInBatch);
@@ -209,6 +215,32 @@ export class LlamaForCausalLM extends Module {
       return loss?.requiresGrad && hidden.requiresGrad ? { loss } : { loss, hidden };
     });
     return new CausalLMOutput(loss, lastHiddenState as Tensor, lmHead);
+  }
+
+  /**
+   * The inputs of `forward` as tensors on the model's device, for a loss: everything that `forward` does with numbers of the host.
+   * They belong to the caller.
+   *
+   * @throws ArgumentError as `forward`
+   */
+  prepare({ inputIds, labels, attentionMask, numItemsInBatch }: CausalLMInputs): PreparedInputs {
+    const { device } = this;
+    const { vocabSize } = this.config;
+    return tidy(() => {
+      const ids = readIds(inputIds, vocabSize, device);
+      const mask = attentionMask && readMask(attentionMask, ids.shape, device);
+      const { labels: targets, positions } = readTargets(labels ?? inputIds, ids.shape, vocabSize, device);
+      const exact = { device, dtype: device === "cpu" ? "f64" : "f32" } as const;
+      const share = typeof numItemsInBatch === "number" ? full([], shareOf(numItemsInBatch), exact) : numItemsInBatch;
+      const optional = Object.entries({ attentionMask: mask, positions, numItemsInBatch: share });
+      const given = optional.flatMap(([name, value]): [string, Tensor][] => (value ? [[name, value.detach()]] : []));
+      return { inputIds: ids.detach(), targets, ...Object.fromEntries(given) };
+    });
+  }
+
+  #targetsOf({ labels, targets, positions }: CausalLMInputs, shape: Shape): Targets | undefined {
+    if (targets) return { labels: targets, positions: positions ?? null };
+    return labels && readTargets(labels, shape, this.config.vocabSize, this.device);
   }
 
   /**
@@ -234,18 +266,4 @@ function checkChoice(option: string, value: string, choices: readonly string[]):
   if (choices.includes(value)) return;
   const expected = choices.map((name) => `"${name}"`).join(", ");
   throw new ArgumentError("fromPretrained", option, `one of ${expected}`, `"${String(value)}"`);
-}
-
-/** Cross-entropy of the targets; without the logits where the head is a plain matrix. */
-function lossOf(hidden: Tensor, head: TensorModule, { labels, positions }: Targets, numItems: number | undefined): Tensor {
-  if (numItems !== undefined && !(numItems > 0)) {
-    throw new ArgumentError("forward", "numItemsInBatch", "a number above 0", String(numItems));
-  }
-  const attrs = { ignoreIndex: IGNORE_LABEL, reduction: numItems === undefined ? "mean" : "sum" } as const;
-  const states = positions ? embedding(positions, rows(hidden)) : hidden;
-  const loss =
-    head instanceof Linear && !head.bias
-      ? linearCrossEntropy(states, head.weight, labels, attrs)
-      : crossEntropy(head.forward(states), labels, attrs);
-  return numItems === undefined ? loss : mul(loss, 1 / numItems);
 }

@@ -234,6 +234,17 @@ describe("LlamaForCausalLM", () => {
     }
   });
 
+  it("takes what it has prepared of the same inputs", async () => {
+    const model = LlamaForCausalLM.fromConfig(tinyConfig(), f64);
+    const half = ids.map((row, b) => row.map((id, t) => (t % 3 === b ? id : -100)));
+    for (const labels of [ids, half]) {
+      const inputs = { inputIds: ids, labels, attentionMask: ids.map((row) => row.map((_, t) => (t < 7 ? 1 : 0))), numItemsInBatch: 5 };
+      const prepared = model.prepare(inputs);
+      expect(await model.forward(prepared).loss?.item()).toBeCloseTo((await model.forward(inputs).loss?.item()) ?? 0, 12);
+    }
+    expect(() => model.prepare({ inputIds: ids, labels: ids, numItemsInBatch: -1 })).toThrow("numItemsInBatch must be a number above 0, got -1");
+  });
+
   it("uses a module put in the place of a projection or of the head", async () => {
     class Doubled extends Module {
       baseLayer: Linear;
