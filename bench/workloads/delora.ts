@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DeloraConfig, getPeftModel, PeftModel } from "../../src/delora/index.ts";
-import { tensor } from "../../src/index.ts";
+import { capture, type Tensor, tensor } from "../../src/index.ts";
 import { parseLlamaConfig } from "../../src/io/index.ts";
 import { LlamaForCausalLM } from "../../src/nn/index.ts";
 import { AdamW, clipGradients } from "../../src/train/index.ts";
@@ -79,13 +79,14 @@ export async function deloraStep(folder: string): Promise<TrainingStep> {
   const trainable = model.parameters().filter(({ requiresGrad }) => requiresGrad);
   const optimizer = new AdamW(trainable, { lr: rate, weightDecay: 0 });
   const inputIds = tensor(ids, { dtype: "i32" });
-  return () => {
-    const { loss } = model.forward({ inputIds, labels: inputIds });
+  const step = capture((batch: Tensor) => {
+    const { loss } = model.forward({ inputIds: batch, labels: batch });
     if (!loss) throw new Error("no loss although labels were given");
     loss.backward();
     clipGradients(trainable, maxNorm)?.dispose();
     optimizer.step();
     optimizer.zeroGrad();
-    return loss;
-  };
+    return [loss];
+  });
+  return () => step(inputIds)[0];
 }

@@ -1,5 +1,5 @@
 import { parseLlamaConfig } from "../../src/io/index.ts";
-import { type Device, linearCrossEntropy, type Tensor, tidy } from "../../src/index.ts";
+import { capture, type Device, linearCrossEntropy, type Tensor, tidy } from "../../src/index.ts";
 import { Linear, LlamaForCausalLM } from "../../src/nn/index.ts";
 import { AdamW } from "../../src/train/index.ts";
 import { type Arrays, type NamedArray, tensorsOf, transposed } from "./arrays.ts";
@@ -61,11 +61,12 @@ export function llamaStep(device: Device): TrainingStep {
   const { lmHead } = model;
   if (!(lmHead instanceof Linear)) throw new Error("the head of the benchmark's Llama is not a Linear");
   const optimizer = new AdamW(model.parameters(), { lr: 1e-3, weightDecay: 0 });
-  return () => {
-    const loss = tidy(() => linearCrossEntropy(model.model.forward({ inputIds: x }), lmHead.weight, y));
+  const step = capture((inputIds: Tensor, labels: Tensor) => {
+    const loss = tidy(() => linearCrossEntropy(model.model.forward({ inputIds }), lmHead.weight, labels));
     loss.backward();
     optimizer.step();
     optimizer.zeroGrad();
-    return loss;
-  };
+    return [loss];
+  });
+  return () => step(x, y)[0];
 }

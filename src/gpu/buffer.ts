@@ -50,6 +50,11 @@ export class GpuBuffer {
     return part;
   }
 
+  /** The lease behind it: itself, unless it is a part. */
+  get lease(): GpuBuffer {
+    return this.whole?.lease ?? this;
+  }
+
   /** False after `BufferPool.release`. */
   get live(): boolean {
     return this.#live && (this.whole?.live ?? true);

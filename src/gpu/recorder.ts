@@ -42,10 +42,20 @@ export interface RecordedUpload {
   readonly feed: Feed | null;
 }
 
-/** One thing that a stream was told to do while it was recorded. */
-export type RecordedStep = RecordedDispatch | RecordedCopy | RecordedClear | RecordedUpload;
+/** Something that the host does in every run. */
+export interface RecordedEffect {
+  readonly kind: "effect";
+  readonly buffers: readonly [];
+  readonly run: () => void;
+}
 
-const nameOf = (step: RecordedStep): string => (step.kind === "dispatch" ? step.kernel.label : `a ${step.kind} of ${step.buffers[0].label}`);
+/** One thing that was done while a function was recorded. */
+export type RecordedStep = RecordedDispatch | RecordedCopy | RecordedClear | RecordedUpload | RecordedEffect;
+
+function nameOf(step: RecordedStep): string {
+  if (step.kind === "dispatch") return step.kernel.label;
+  return step.kind === "effect" ? "an effect on the host" : `the ${step.kind} of ${step.buffers[0].label}`;
+}
 
 /**
  * What tells two runs of the same function apart, as the end of a sentence; null when the second does the same as the first
@@ -61,11 +71,13 @@ export function differenceOf(before: readonly RecordedStep[], now: readonly Reco
     if (values && next && (values.length !== next.length || values.some((value, at) => value !== next[at] && at !== random))) {
       return `a number in ${nameOf(step)} (step ${i + 1}) changed`;
     }
-    const other = step.buffers.findIndex((buffer, at) => buffer !== old.buffers[at] && !(isOwn(buffer) && isOwn(old.buffers[at])));
+    const other = step.buffers.findIndex((buffer, at) => !samePlace(buffer, old.buffers[at]) && !(isOwn(buffer) && isOwn(old.buffers[at])));
     if (other >= 0) return `${nameOf(step)} (step ${i + 1}) used another tensor ${step.buffers[other].label}`;
   }
   return before.length > now.length ? `step ${now.length + 1} was ${nameOf(before[now.length])}, then not there` : null;
 }
+
+const samePlace = (a: GpuBuffer, b: GpuBuffer): boolean => a.lease === b.lease && a.offset === b.offset;
 
 function sameWork(a: RecordedStep, b: RecordedStep): boolean {
   if (a.kind === "dispatch" && b.kind === "dispatch") return a.kernel === b.kernel && a.grid.every((groups, axis) => groups === b.grid[axis]);
@@ -74,7 +86,7 @@ function sameWork(a: RecordedStep, b: RecordedStep): boolean {
   }
   if (a.kind === "clear" && b.kind === "clear") return a.bytes === b.bytes && a.offset === b.offset;
   if (a.kind === "upload" && b.kind === "upload") return a.offset === b.offset && (a.feed === null) === (b.feed === null);
-  return false;
+  return a.kind === b.kind;
 }
 
 /** Takes down what a stream is told while a function runs. */

@@ -3,7 +3,7 @@ import { ArgumentError, DisposedError } from "../tensor/errors.ts";
 import type { GpuBuffer } from "./buffer.ts";
 import type { Command } from "./commands.ts";
 import { USAGE } from "./constants.ts";
-import type { Feed, RecordedDispatch, RecordedStep, RecordedUpload } from "./recorder.ts";
+import type { Feed, RecordedDispatch, RecordedEffect, RecordedStep, RecordedUpload } from "./recorder.ts";
 import { SLOT_BYTES } from "./uniform-ring.ts";
 
 const SLOT_WORDS = SLOT_BYTES / 4;
@@ -32,6 +32,7 @@ export class Recording {
   /** Words that count random streams, with their value in the recorded run. */
   readonly #random: readonly { readonly word: number; readonly stream: number }[];
   readonly #firstDraw: number;
+  readonly #effects: readonly RecordedEffect[];
   #destroyed = false;
 
   /** @param firstDraw draws of the generator when the recorded run began */
@@ -68,7 +69,8 @@ export class Recording {
         entries: [{ binding: 0, resource: { buffer: this.#params, offset: slot * SLOT_BYTES, size: SLOT_BYTES } }],
       }),
     );
-    this.commands = steps.map((step) => {
+    this.#effects = steps.filter((step) => step.kind === "effect");
+    this.commands = steps.filter((step) => step.kind !== "effect").map((step) => {
       if (step.kind !== "upload") return commandOf(step, (dispatch) => groups[slotOf(slots, dispatch)]);
       const [target] = step.buffers;
       return {
@@ -106,6 +108,11 @@ export class Recording {
     }
   }
 
+  /** Does on the host what the function did there in every run. */
+  finish(): void {
+    for (const { run } of this.#effects) run();
+  }
+
   /** Frees its parameters and uploads. It must not be queued any more. */
   destroy(): void {
     if (this.#destroyed) return;
@@ -135,7 +142,7 @@ function slotsOf(dispatches: readonly RecordedDispatch[]): Slots {
 
 const slotOf = ({ bySteps }: Slots, step: RecordedDispatch): number => bySteps.get(step) ?? 0;
 
-function commandOf(step: Exclude<RecordedStep, RecordedUpload>, groupOf: (step: RecordedDispatch) => GPUBindGroup): Command {
+function commandOf(step: Exclude<RecordedStep, RecordedUpload | RecordedEffect>, groupOf: (step: RecordedDispatch) => GPUBindGroup): Command {
   if (step.kind === "dispatch") {
     const { kernel, group, grid } = step;
     const bytes = step.buffers.reduce((sum, buffer) => sum + buffer.bytes, 0);

@@ -161,6 +161,7 @@ export class CommandStream {
     for (const buffer of recording.outside) this.#recorded.add(buffer.id);
     this.#queued.add(recording);
     this.#dispatches += recording.dispatches;
+    recording.finish();
   }
 
   /**

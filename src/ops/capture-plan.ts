@@ -153,6 +153,6 @@ export class CapturePlan {
 
 /** The buffers that a run used and did not make. */
 function outsideOf(steps: readonly RecordedStep[], pool: BufferPool): GpuBuffer[] {
-  const used = new Set(steps.flatMap((step): readonly GpuBuffer[] => step.buffers));
+  const used = new Set(steps.flatMap((step) => step.buffers.map((buffer) => buffer.lease)));
   return [...used].filter((buffer) => !pool.ownedByLane(buffer));
 }

@@ -5,6 +5,7 @@ import { getGeneratorState } from "../tensor/generator.ts";
 import { formatShape } from "../tensor/shape.ts";
 import { newestTensorId, Tensor } from "../tensor/tensor.ts";
 import { CapturePlan } from "./capture-plan.ts";
+import { defaultDevice } from "./device.ts";
 import { currentGpu } from "./init.ts";
 
 /** A captured function: called as the function itself. */
@@ -70,12 +71,12 @@ function detached(f: () => readonly Tensor[]): Tensor[] {
   return results;
 }
 
-/** The GPU that the arguments are on; null on the CPU. */
+/** The GPU that the arguments are on, or new tensors without any; null on the CPU. */
 function gpuOf(args: readonly Tensor[]): Gpu | null {
   const odd = args.find((arg) => !(arg instanceof Tensor));
   if (odd !== undefined) throw new ArgumentError("capture", "every argument", "a tensor", typeof odd);
   if (new Set(args.map(({ device }) => device)).size > 1) throw new ArgumentError("capture", "every argument", "on one device", "several");
-  return args[0]?.device === "webgpu" ? currentGpu() : null;
+  return (args[0]?.device ?? defaultDevice()) === "webgpu" ? currentGpu() : null;
 }
 
 const keyOf = (args: readonly Tensor[]): string =>

@@ -20,3 +20,9 @@ export function hostTensor(
   const gpu = device === "webgpu" ? currentGpu() : null;
   return gpu ? gpu.stream.recorder.feeding(values, make) : make();
 }
+
+/** Do something on the host now, and again whenever the captured function that does it, if one does, is replayed. */
+export function hostEffect(run: () => void): void {
+  run();
+  currentGpu()?.stream.recorder.add({ kind: "effect", buffers: [], run });
+}

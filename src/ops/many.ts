@@ -1,15 +1,16 @@
-import { type AdamwNumbers, adamwF32, scaleF32, squareSumF32 } from "../cpu/many.ts";
+import { adamwF32, type AdamwNumbers, scaleF32, squareSumF32 } from "../cpu/many.ts";
 import { zeroArena } from "../gpu/arena.ts";
 import type { GpuStorage } from "../gpu/gpu-storage.ts";
-import { adamwOnGpu, clippedOnGpu } from "../gpu/many.ts";
+import { ADAMW_NUMBERS, adamwOnGpu, clippedOnGpu } from "../gpu/many.ts";
 import { CpuStorage } from "../tensor/cpu-storage.ts";
 import { sameShape } from "../tensor/shape.ts";
 import type { Device } from "../tensor/storage.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { adamwUpdate } from "./adamw-update.ts";
 import { add } from "./add.ts";
-import { full, tensor, zeros } from "./create.ts";
+import { full, zeros } from "./create.ts";
 import { div } from "./div.ts";
+import { hostTensor } from "./host-tensor.ts";
 import { currentGpu } from "./init.ts";
 import { ema } from "./ema.ts";
 import { emaSquare } from "./ema-square.ts";
@@ -17,6 +18,8 @@ import { minimum } from "./minimum.ts";
 import { mul } from "./mul.ts";
 import { sqrt } from "./sqrt.ts";
 import { sum } from "./sum.ts";
+
+export type { AdamwNumbers } from "../cpu/many.ts";
 
 /** A parameter, its gradient and its moments, all of one shape. */
 export interface AdamwTensors {
@@ -29,7 +32,8 @@ export interface AdamwTensors {
 /** Parameters of one device and dtype that take the same step. */
 export interface AdamwSet {
   readonly tensors: readonly AdamwTensors[];
-  readonly numbers: AdamwNumbers;
+  /** Of the step that comes next. */
+  numbers(): AdamwNumbers;
 }
 
 /** Values after an AdamW step; `p` is a new handle, the moments may be those that were given. */
@@ -41,10 +45,11 @@ export type AdamwResult = Pick<AdamwTensors, "p" | "m" | "v">;
  */
 export function* adamwMany<S extends AdamwSet>(sets: readonly S[]): Generator<[set: S, results: AdamwResult[]], void> {
   const isOnGpu = sets.map(({ tensors }) => onGpu(tensors.flatMap(({ p, g, m, v }) => [p, g, m, v])) && tensors.every(haveOneShape));
-  const table = isOnGpu.includes(true) ? numbersTable(sets.map(({ numbers }) => numbers)) : null;
+  const table = isOnGpu.includes(true) ? numbersTable(sets.filter((_, i) => isOnGpu[i])) : null;
+  let row = 0;
   try {
-    for (const [row, set] of sets.entries()) {
-      yield [set, table && isOnGpu[row] ? adamwSetOnGpu(set.tensors, table, row) : adamwSet(set)];
+    for (const [i, set] of sets.entries()) {
+      yield [set, table && isOnGpu[i] ? adamwSetOnGpu(set.tensors, table, row++) : adamwSet(set)];
     }
   } finally {
     table?.dispose();
@@ -52,12 +57,11 @@ export function* adamwMany<S extends AdamwSet>(sets: readonly S[]): Generator<[s
 }
 
 /** The numbers of a step as a table on webgpu, a row for each set: see `adamwOnGpu`. */
-function numbersTable(sets: readonly AdamwNumbers[]): Tensor {
-  const rows = sets.map(({ beta1, beta2, lr, eps, decay, correction1, correction2 }) => [
-    beta1, 1 - beta1, beta2, 1 - beta2, 1 - lr * decay, lr / correction1, Math.sqrt(correction2), eps,
-  ]);
-  return tensor(rows, { device: "webgpu" });
-}
+const numbersTable = (sets: readonly AdamwSet[]): Tensor =>
+  hostTensor(() => Float32Array.from(sets.flatMap((set) => rowOf(set.numbers()))), { shape: [sets.length, ADAMW_NUMBERS], device: "webgpu" });
+
+const rowOf = ({ beta1, beta2, lr, eps, decay, correction1, correction2 }: AdamwNumbers): number[] =>
+  [beta1, 1 - beta1, beta2, 1 - beta2, 1 - lr * decay, lr / correction1, Math.sqrt(correction2), eps];
 
 function adamwSetOnGpu(tensors: readonly AdamwTensors[], table: Tensor, row: number): AdamwResult[] {
   const column = (name: keyof AdamwTensors): GpuStorage[] => tensors.map((one) => onGpuOf(one[name]));
@@ -70,7 +74,8 @@ function adamwSetOnGpu(tensors: readonly AdamwTensors[], table: Tensor, row: num
   }));
 }
 
-function adamwSet({ tensors, numbers }: AdamwSet): AdamwResult[] {
+function adamwSet({ tensors, numbers: numbersOf }: AdamwSet): AdamwResult[] {
+  const numbers = numbersOf();
   const { beta1, beta2, lr, eps, decay, correction1, correction2 } = numbers;
   const next = elementsOf(tensors.flatMap(({ p, g, m, v }) => [p, g, m, v])) && outputs(tensors.map(({ p }) => p));
   if (next) {

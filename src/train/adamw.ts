@@ -1,3 +1,6 @@
+import type { AdamwNumbers } from "../ops/many.ts";
+import { lasting } from "../ops/device.ts";
+import { hostEffect } from "../ops/host-tensor.ts";
 import { type AdamwResult, type AdamwSet, adamwMany, noGrad, tidy, zerosLike } from "../ops/index.ts";
 import { PolargradError } from "../tensor/errors.ts";
 import { Parameter } from "../tensor/parameter.ts";
@@ -99,7 +102,8 @@ export class AdamW {
   }
 
   /** The parameters of a group that have a gradient; those of one kind that have taken as many steps are a set. */
-  #setsOf({ params, lr, betas: [beta1, beta2], eps, weightDecay: decay }: ParamGroup): ParameterSet[] {
+  #setsOf(group: ParamGroup): ParameterSet[] {
+    const { params, betas: [beta1, beta2], eps, weightDecay: decay } = group;
     const sets = new Map<string, Parameter[]>();
     for (const parameter of params) {
       if (!parameter.grad) continue;
@@ -110,9 +114,11 @@ export class AdamW {
     }
     return [...sets.values()].map((same) => {
       const moments = this.#momentsOf(same);
-      const step = moments[0].step + 1;
-      const numbers = { beta1, beta2, lr, eps, decay, correction1: 1 - beta1 ** step, correction2: 1 - beta2 ** step };
       const tensors = same.map((p, i) => ({ p, g: p.grad as Tensor, m: moments[i].expAvg, v: moments[i].expAvgSq }));
+      const numbers = (): AdamwNumbers => {
+        const step = moments[0].step + 1;
+        return { beta1, beta2, lr: group.lr, eps, decay, correction1: 1 - beta1 ** step, correction2: 1 - beta2 ** step };
+      };
       return { params: same, moments, tensors, numbers };
     });
   }
@@ -120,7 +126,7 @@ export class AdamW {
   /** Those of parameters of one kind. */
   #momentsOf(same: readonly Parameter[]): Moments[] {
     const fresh = same.filter((parameter) => !this.#moments.has(parameter));
-    const [first, second] = [zerosLike(fresh), zerosLike(fresh)];
+    const [first, second] = lasting(same[0].device, () => [zerosLike(fresh), zerosLike(fresh)]);
     for (const [i, parameter] of fresh.entries()) {
       this.#moments.set(parameter, { step: 0, expAvg: keep(first[i]), expAvgSq: keep(second[i]) });
     }
@@ -132,7 +138,7 @@ export class AdamW {
 function take(results: readonly AdamwResult[], { params, moments }: ParameterSet): void {
   for (const [i, { p, m, v }] of results.entries()) {
     const own = moments[i];
-    own.step++;
+    hostEffect(() => void own.step++);
     own.expAvg = replace(own.expAvg, m);
     own.expAvgSq = replace(own.expAvgSq, v);
     params[i].assign(p);

@@ -1,12 +1,13 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import {
-  add, capture, type Captured, CaptureError, closeDevice, currentGpu, dropout, hostTensor, linear, manualSeed, mul, openDevice, sum, tensor, tidy,
+  add, capture, type Captured, CaptureError, closeDevice, currentGpu, dropout, hostTensor, linear, manualSeed, mul, openDevice, rand, sum, tensor, tidy, transpose,
 } from "../../src/ops/index.ts";
 import type { Gpu } from "../../src/gpu/device.ts";
 import { nextStream } from "../../src/tensor/generator.ts";
 import { keep } from "../../src/tensor/scope.ts";
 import { Parameter } from "../../src/tensor/parameter.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
+import { AdamW, clipGradients } from "../../src/train/index.ts";
 import { useTestDriver } from "../driver.ts";
 
 const device = "webgpu";
@@ -185,6 +186,36 @@ describe("a captured function", () => {
     for (let i = 0; i < 4; i++) expect(await valuesOf(call(row(i)))).toEqual([[2 * i]]);
   });
 
+  it("trains as the function itself does: AdamW's step counts, moments and learning rate go on", async () => {
+    const train = async (captures: boolean): Promise<number[][]> => {
+      manualSeed(3);
+      const weights = [new Parameter(rand([3, 4], { device })), new Parameter(rand([4], { device }))];
+      const optimizer = new AdamW(weights, { lr: 0.1, weightDecay: 0.1 });
+      const step = (x: Tensor): readonly Tensor[] => {
+        const loss = tidy(() => sum(mul(add(linear(dropout(x, { p: 0.2, ...nextStream() }), transpose(weights[0])), weights[1]), 0.3)));
+        loss.backward();
+        clipGradients(weights, 0.5)?.dispose();
+        optimizer.step();
+        optimizer.zeroGrad();
+        return [loss];
+      };
+      const { call, runs } = counting(step);
+      const losses: number[] = [];
+      for (let i = 0; i < 9; i++) {
+        optimizer.paramGroups[0].lr = 0.1 / (1 + i);
+        const [loss] = captures ? call(row(1, i, -2)) : step(row(1, i, -2));
+        losses.push(await loss.item());
+        loss.dispose();
+      }
+      if (captures) expect(runs()).toBeLessThan(5);
+      const values = await Promise.all(weights.map(async (weight) => [...(await weight.data())]));
+      for (const weight of weights) weight.dispose();
+      optimizer.dispose();
+      return [losses, ...values];
+    };
+    expect(await train(true)).toEqual(await train(false));
+  });
+
   it("runs each time on the CPU", async () => {
     const { call, runs } = counting((x: Tensor) => [mul(x, 2)]);
     for (let i = 0; i < 4; i++) expect(await valuesOf(call(tensor([i], { device: "cpu" })))).toEqual([[2 * i]]);
@@ -207,7 +238,7 @@ describe("a function that cannot be captured is refused at its fourth run, with 
 
   it("for a number that changes", async () => {
     let step = 0;
-    expect(await refusal((x) => [mul(x, tensor([step++], { device }))])).toMatch(/a number in a upload of f32 \(step 1\) changed.*hostTensor/);
+    expect(await refusal((x) => [mul(x, tensor([step++], { device }))])).toMatch(/a number in the upload of f32 \(step 1\) changed.*hostTensor/);
     expect(await refusal((x) => [dropout(x, { p: 0.5, seed: step++ })])).toMatch(/a number in dropout \(step 1\) changed/);
   });
 
