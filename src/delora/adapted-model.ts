@@ -64,6 +64,12 @@ export abstract class AdaptedModel<M extends AdaptableModel> {
     return this.baseModel.forward(...inputs) as ReturnType<M["forward"]>;
   }
 
+  /** The model's own `prepare`, where it has one: the inputs of `forward` as tensors. */
+  get prepare(): M extends { readonly prepare: infer P } ? P : undefined {
+    const { prepare } = this.baseModel as { readonly prepare?: (...inputs: never[]) => unknown };
+    return prepare?.bind(this.baseModel) as M extends { readonly prepare: infer P } ? P : undefined;
+  }
+
   /**
    * Put a second adapter on the model. It is neither active nor trained until `setAdapter`.
    *

@@ -41,12 +41,17 @@ export class CapturePlan {
   /** Random streams that a run takes. */
   #draws = 0;
 
-  constructor(gpu: Gpu, args: readonly Tensor[]) {
+  #isRefused = false;
+  readonly #onRefusal: (reason: string) => void;
+
+  constructor(gpu: Gpu, args: readonly Tensor[], onRefusal: (reason: string) => void) {
     this.#gpu = gpu;
+    this.#onRefusal = onRefusal;
     this.#statics = args.map((arg) => keep(this.#like(arg, "argument")));
   }
 
-  run(args: readonly Tensor[], f: (statics: readonly Tensor[]) => readonly Tensor[]): Tensor[] {
+  run(args: readonly Tensor[], f: (args: readonly Tensor[]) => Tensor[]): Tensor[] {
+    if (this.#isRefused) return f(args);
     for (const [i, arg] of args.entries()) this.#copy(arg, this.#statics[i]);
     const recording = this.#valid();
     if (recording) this.#replay(recording);
@@ -114,7 +119,8 @@ export class CapturePlan {
     }
     this.#before = all;
     if (++this.#attempts < MOST_ATTEMPTS) return;
-    throw new CaptureError(`this function cannot be captured: ${problem}`);
+    this.#onRefusal(`this function cannot be captured: ${problem}`);
+    this.#isRefused = true;
   }
 
   #inLane<T>(f: () => T): T {

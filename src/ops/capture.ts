@@ -4,7 +4,7 @@ import { ArgumentError } from "../tensor/errors.ts";
 import { getGeneratorState } from "../tensor/generator.ts";
 import { formatShape } from "../tensor/shape.ts";
 import { newestTensorId, Tensor } from "../tensor/tensor.ts";
-import { CapturePlan } from "./capture-plan.ts";
+import { CaptureError, CapturePlan } from "./capture-plan.ts";
 import { defaultDevice } from "./device.ts";
 import { currentGpu } from "./init.ts";
 
@@ -16,7 +16,7 @@ export interface Captured<A extends readonly Tensor[]> {
 }
 
 /** Shapes of arguments that one captured function keeps recordings for. */
-const MOST_PLANS = 16;
+const MOST_PLANS = 32;
 
 /**
  * A function whose work on WebGPU is recorded and from then on replayed without running the function: JavaScript then costs a
@@ -28,9 +28,13 @@ const MOST_PLANS = 16;
  * every graph; whatever else it makes is freed.
  *
  * @param f synchronous, of tensors on one device to tensors on it
- * @throws CaptureError at the fourth run of a shape that does not do what the run before did, or keeps a tensor
+ * @param options `onRefusal` is told, once for a shape of the arguments, why the function cannot be captured; it then runs each time
+ * @throws CaptureError without `onRefusal`: at the fourth run that does not do what the run before did, or keeps a tensor
  */
-export function capture<const A extends readonly Tensor[]>(f: (...args: A) => readonly Tensor[]): Captured<A> {
+export function capture<const A extends readonly Tensor[]>(
+  f: (...args: A) => readonly Tensor[],
+  { onRefusal = refuse }: { readonly onRefusal?: (reason: string) => void } = {},
+): Captured<A> {
   const run = (args: A): Tensor[] => tidy(() => detached(() => f(...args)));
   let plans = new Map<string, CapturePlan>();
   let gpu: Gpu | null = null;
@@ -44,7 +48,7 @@ export function capture<const A extends readonly Tensor[]>(f: (...args: A) => re
     if (open !== gpu) plans = new Map();
     gpu = open;
     const key = keyOf(args);
-    const plan = plans.get(key) ?? new CapturePlan(open, args);
+    const plan = plans.get(key) ?? new CapturePlan(open, args, onRefusal);
     plans.delete(key);
     plans.set(key, plan);
     const [oldest] = plans.keys();
@@ -60,6 +64,10 @@ export function capture<const A extends readonly Tensor[]>(f: (...args: A) => re
       if (gpu?.healthy) gpu.pool.dissolveLane();
     },
   });
+}
+
+function refuse(reason: string): never {
+  throw new CaptureError(reason);
 }
 
 /** What `f` gives, outside of its graph. What `f` made goes, the gradients that it returns too. */

@@ -1,22 +1,13 @@
 import { noGrad, tidy } from "../ops/index.ts";
-import { type Batch, collate, type EncodedRow, IGNORE_LABEL } from "../io/index.ts";
-import { PolargradError } from "../tensor/errors.ts";
+import { collate, type EncodedRow, IGNORE_LABEL } from "../io/index.ts";
 import type { Parameter } from "../tensor/parameter.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { AdamW } from "./adamw.ts";
 import { batchesOf, shuffled } from "./batch-order.ts";
 import { clipGradients } from "./clip.ts";
+import { type MicroBatches, microBatchesOf, type TrainableModel } from "./micro-batches.ts";
 import { getScheduler, type ScheduleName, type Scheduler } from "./schedule.ts";
-
-/** What the Trainer needs of a model: `LlamaForCausalLM` and `PeftModel` have it. */
-export interface TrainableModel {
-  forward(batch: Batch & { readonly numItemsInBatch?: number }): { readonly loss?: Tensor | undefined };
-  parameters(): readonly Parameter[];
-  /** Parameters with the settings `strengthLearningRate` and `strengthWeightDecay`. */
-  strengthParameters?(): readonly Parameter[];
-  train(): unknown;
-  eval(): unknown;
-}
+import { TrainingError } from "./training-error.ts";
 
 /** Settings of a run; defaults are those of transformers' Trainer where it has the same. */
 export interface TrainingArguments {
@@ -77,11 +68,6 @@ export interface TrainingEvents {
   /** `loss`: mean over the label tokens of the held-out rows. */
   onEvaluate?(report: { readonly step: number; readonly loss: number }): void | Promise<void>;
   onSave?(report: { readonly step: number }): void | Promise<void>;
-}
-
-/** Training cannot go on: the loss or the gradient is not finite, or there is nothing to train. */
-export class TrainingError extends PolargradError {
-  override readonly name = "TrainingError";
 }
 
 type Settings = Required<TrainingArguments>;
@@ -150,13 +136,14 @@ export class Trainer {
     const { schedule, warmupRatio, evalSteps, saveSteps } = this.#settings;
     const total = this.totalSteps;
     const optimizer = this.#optimizer();
+    const microBatches = microBatchesOf(this.#model, this.#trainable);
     const scheduler = getScheduler(schedule, optimizer, { numWarmupSteps: Math.ceil(warmupRatio * total), numTrainingSteps: total });
     const began = performance.now();
     try {
       let step = 0;
       for (const group of this.#groups()) {
         this.#model.train();
-        const report = await this.#step(group, optimizer, scheduler, ++step);
+        const report = await this.#step(group, { microBatches, optimizer, scheduler }, ++step);
         await events.onStep?.({ ...report, seconds: (performance.now() - began) / 1000 });
         if (evalSteps > 0 && this.#evalRows.length > 0 && (step % evalSteps === 0 || step === total)) {
           await events.onEvaluate?.({ step, loss: await this.evaluate() });
@@ -166,6 +153,7 @@ export class Trainer {
     } finally {
       optimizer.zeroGrad();
       optimizer.dispose();
+      microBatches.dispose();
       this.#model.eval();
     }
   }
@@ -203,15 +191,12 @@ export class Trainer {
     }
   }
 
-  async #step(group: readonly EncodedRow[][], optimizer: AdamW, scheduler: Scheduler, step: number): Promise<Omit<StepReport, "seconds">> {
-    const { maxGradNorm, padTokenId } = this.#settings;
+  async #step(group: readonly EncodedRow[][], run: Run, step: number): Promise<Omit<StepReport, "seconds">> {
+    const { microBatches, optimizer, scheduler } = run;
+    const { maxGradNorm } = this.#settings;
     const items = labelTokens(group.flat());
     if (items === 0) throw new TrainingError(`step ${step}: no label token in this batch; every label is ${IGNORE_LABEL}`);
-    let loss = 0;
-    for (const rows of group) {
-      loss += await this.#backward(collate(rows, padTokenId), items);
-      await eventLoopTurn();
-    }
+    const loss = await this.#gradients(group, microBatches, items);
     const norm = clipGradients(this.#trainable, maxGradNorm > 0 ? maxGradNorm : Number.MAX_VALUE);
     const gradNorm = norm ? await norm.item() : 0;
     norm?.dispose();
@@ -228,18 +213,27 @@ export class Trainer {
     return { step, totalSteps: this.totalSteps, epoch, loss, gradNorm, learningRate, tokens: countTokens(group.flat()) };
   }
 
-  /** Forward and backward of one micro-batch; its share of the step's loss. */
-  async #backward(batch: Batch, numItemsInBatch: number): Promise<number> {
-    const loss = tidy(() => {
-      const { loss } = this.#model.forward({ ...batch, numItemsInBatch });
-      if (!loss) throw new TrainingError("the model gave no loss for a batch with labels");
-      loss.backward();
-      return loss.detach();
-    });
-    const value = await loss.item();
-    loss.dispose();
-    return value;
+  /** Forward and backward of the micro-batches; the step's loss. */
+  async #gradients(group: readonly EncodedRow[][], microBatches: MicroBatches, numItemsInBatch: number): Promise<number> {
+    const { padTokenId } = this.#settings;
+    const losses: Tensor[] = [];
+    microBatches.begin();
+    for (const rows of group) {
+      losses.push(microBatches.run({ ...collate(rows, padTokenId), numItemsInBatch }));
+      await eventLoopTurn();
+    }
+    microBatches.finish();
+    const values = await Promise.all(losses.map((loss) => loss.item()));
+    for (const loss of losses) loss.dispose();
+    return values.reduce((sum, value) => sum + value, 0);
   }
+}
+
+/** What a run works with. */
+interface Run {
+  readonly microBatches: MicroBatches;
+  readonly optimizer: AdamW;
+  readonly scheduler: Scheduler;
 }
 
 /** Let timers and signals (Ctrl-C) have their turn: on the CPU a step never waits for anything. */
