@@ -1,3 +1,5 @@
+const WHOLE = { offset: 0, whole: null };
+
 /**
  * A leased piece of GPU memory. The same `GPUBuffer` is leased again after its release, under the same `id`
  * but as a new object, so that a use after release is noticed. **It starts with garbage of the past**: a
@@ -18,7 +20,7 @@ export class GpuBuffer {
   readonly offset: number;
   /** The lease that it is a part of; null for a whole one. */
   readonly whole: GpuBuffer | null;
-  readonly #parts = new Map<string, GpuBuffer>();
+  #parts: Map<string, GpuBuffer> | null = null;
   #live = true;
 
   constructor(
@@ -27,7 +29,7 @@ export class GpuBuffer {
     bytes: number,
     capacity: number,
     label: string,
-    part: { readonly offset: number; readonly whole: GpuBuffer | null } = { offset: 0, whole: null },
+    part: Pick<GpuBuffer, "offset" | "whole"> = WHOLE,
   ) {
     this.id = id;
     this.buffer = buffer;
@@ -45,6 +47,7 @@ export class GpuBuffer {
    */
   part(offset: number, bytes: number, capacity: number): GpuBuffer {
     const key = `${offset} ${bytes} ${capacity}`;
+    this.#parts ??= new Map();
     const part = this.#parts.get(key) ?? new GpuBuffer(this.id, this.buffer, bytes, capacity, this.label, { offset: this.offset + offset, whole: this });
     this.#parts.set(key, part);
     return part;

@@ -1,7 +1,7 @@
 import { gathered, inArena, type Run, runsOf, zeroArena } from "./arena.ts";
 import type { GpuBuffer } from "./buffer.ts";
 import type { Gpu } from "./device.ts";
-import { foldGrid, GROUP_NUMBER } from "./fold-grid.ts";
+import { foldGrid } from "./fold-grid.ts";
 import { GpuStorage } from "./gpu-storage.ts";
 import type { KernelSource } from "./kernel.ts";
 import { dispatchPlan, kernelProfile } from "./run-kernel.ts";
@@ -20,16 +20,13 @@ export const ADAMW_NUMBERS = 8;
 
 const LANES = 64;
 
+// Numbered by the global id: lavapipe then sees that lanes touch neighbours, which it does not with `local_invocation_index`.
 const head = (fields: string): string => /* wgsl */ `
 struct Params { count: u32, ${fields} }
 @group(1) @binding(0) var<uniform> params: Params;
 @compute @workgroup_size(${LANES})
-fn main(
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) lane: u32,
-) {
-  let i = (${GROUP_NUMBER}) * ${LANES}u + lane;
+fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let i = id.x + ${LANES}u * groups.x * (id.y + groups.y * id.z);
   if (i >= params.count) { return; }`;
 
 const ADAMW: KernelSource = {

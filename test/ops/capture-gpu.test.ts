@@ -190,7 +190,7 @@ describe("a captured function", () => {
     const train = async (captures: boolean): Promise<number[][]> => {
       manualSeed(3);
       const weights = [new Parameter(rand([3, 4], { device })), new Parameter(rand([4], { device }))];
-      const optimizer = new AdamW(weights, { lr: 0.1, weightDecay: 0.1 });
+      const optimizer = new AdamW([{ params: [weights[0]], lr: 0.1, weightDecay: 0.1 }, { params: [weights[1]], lr: 0.3, betas: [0.5, 0.9] }]);
       const step = (x: Tensor): readonly Tensor[] => {
         const loss = tidy(() => sum(mul(add(linear(dropout(x, { p: 0.2, ...nextStream() }), transpose(weights[0])), weights[1]), 0.3)));
         loss.backward();
