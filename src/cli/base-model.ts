@@ -1,7 +1,15 @@
 import { fileURLToPath } from "node:url";
 import { readPeftConfig } from "../delora/index.ts";
 import { exists, joinPath } from "../io/index.ts";
+import { QUANTIZE } from "../nn/llama-weights.ts";
+import { choice } from "./args.ts";
 import { UsageError } from "./errors.ts";
+
+/** The flag of the commands that run a model, for the format of its matrices. */
+export const quantizeFlag = choice(
+  QUANTIZE,
+  "hold the model's matrices as integers in blocks of 32: a quarter of f32's memory (q8_0) or a seventh (default: as they are stored)",
+);
 
 /** Directory of the small Llama that comes with the package. */
 export const embeddedModel = (): string => fileURLToPath(new URL("../../models/sotu-1m", import.meta.url));

@@ -1,4 +1,5 @@
 import { choice, type Given, list, number, text, toggle, whole } from "./args.ts";
+import { quantizeFlag } from "./base-model.ts";
 
 /** The flags of `finetune`: the names are those of PEFT's example delora_finetuning.py where it has them. */
 export const FINETUNE_FLAGS = {
@@ -21,6 +22,7 @@ export const FINETUNE_FLAGS = {
     ["auto", "cpu", "webgpu"],
     "auto: a hardware GPU, else the CPU; webgpu: a software adapter too",
   ),
+  quantize: quantizeFlag,
   rank: whole("r", "directions of the update of each module", 1),
   delora_lambda: number("x", "strength λ at the start, it is trained; ‖ΔW‖_F ≤ λ·max_j ‖W[:, j]‖", {
     low: 0,
@@ -41,9 +43,9 @@ export type FinetuneFlags = Given<typeof FINETUNE_FLAGS>;
 
 /** What a run needs to know, with defaults filled in. The names are the flags'. */
 export type FinetuneSettings = Required<
-  Omit<FinetuneFlags, "base_model" | "data_path" | "lambda_learning_rate">
+  Omit<FinetuneFlags, "base_model" | "data_path" | "lambda_learning_rate" | "quantize">
 > &
-  Pick<FinetuneFlags, "lambda_learning_rate">;
+  Pick<FinetuneFlags, "lambda_learning_rate" | "quantize">;
 
 const ROWS_A_STEP = 16;
 

@@ -25,12 +25,13 @@ export function header(
   const batch = `${settings.batch_size} × ${settings.gradient_accumulation_steps} rows a step`;
   const warmUp = `${Math.ceil(WARMUP_RATIO * trainer.totalSteps)} of them warm-up`;
   const evaluation = settings.eval_step > 0 ? `, evaluated every ${counted(settings.eval_step, "step")}` : "";
+  const format = settings.quantize ? `, matrices in ${settings.quantize}` : "";
   const held =
     rows.heldOut.length > 0 ? `; ${counted(rows.heldOut.length, "row")} held out${evaluation}` : "";
   const lines = facts([
     [
       "model",
-      `${oneLine(job.baseModel)}: Llama, ${numHiddenLayers} layers of ${hiddenSize}, ${count(all - trainable)} parameters`,
+      `${oneLine(job.baseModel)}: Llama, ${numHiddenLayers} layers of ${hiddenSize}, ${count(all - trainable)} parameters${format}`,
     ],
     ["device", `${device.device} (${oneLine(device.reason)})`],
     [

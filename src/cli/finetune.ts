@@ -23,8 +23,9 @@ export async function finetune(given: FinetuneFlags, terminal: Terminal): Promis
   const began = performance.now();
   const job = await prepareJob(given);
   try {
+    const { quantize } = job.settings;
     const device = await init({ device: job.settings.device });
-    const model = await LlamaForCausalLM.fromPretrained(job.baseModel, { device: device.device });
+    const model = await LlamaForCausalLM.fromPretrained(job.baseModel, { device: device.device, ...(quantize && { quantize }) });
     const peft = adapt(model, job.settings);
     await runJob(job, peft, device, terminal);
     terminal.print(`\nDone in ${duration((performance.now() - began) / 1000)}. ${nextStep(job, given)}`);
@@ -105,8 +106,9 @@ function mustBeFinite(loss: number, baseModel: string): void {
 
 function nextStep({ settings, demo }: Job, given: FinetuneFlags): string {
   const base = given.base_model === undefined ? "" : ` --base_model ${quoted(given.base_model)}`;
+  const format = settings.quantize ? ` --quantize ${settings.quantize}` : "";
   const prompt = demo ? demo.prompt : "…";
-  return `Use it:\n  polargrad generate${base} --adapter ${quoted(settings.output_dir)} --prompt "${prompt}"`;
+  return `Use it:\n  polargrad generate${base}${format} --adapter ${quoted(settings.output_dir)} --prompt "${prompt}"`;
 }
 
 /** A path as a shell takes it. */

@@ -2,7 +2,7 @@ import { PeftModel } from "../delora/index.ts";
 import { AutoTokenizer, type GenerateOptions, LlamaForCausalLM } from "../nn/index.ts";
 import { closeDevice, init } from "../ops/index.ts";
 import { choice, type Given, number, text, toggle, whole } from "./args.ts";
-import { baseOf, embeddedModel, mustBeModel } from "./base-model.ts";
+import { baseOf, embeddedModel, mustBeModel, quantizeFlag } from "./base-model.ts";
 import { continueText } from "./continue-text.ts";
 import { UsageError } from "./errors.ts";
 import { harmless, type Terminal } from "./terminal.ts";
@@ -36,6 +36,7 @@ export const GENERATE_FLAGS = {
     ["auto", "cpu", "webgpu"],
     "auto: a hardware GPU, else the CPU; webgpu: a software adapter too (default: auto)",
   ),
+  quantize: quantizeFlag,
 };
 
 /** Flags of `generate` as given. */
@@ -46,7 +47,7 @@ export type GenerateFlags = Given<typeof GENERATE_FLAGS>;
  * what loading throws
  */
 export async function generate(given: GenerateFlags, terminal: Terminal): Promise<void> {
-  const { prompt, adapter, device = "auto" } = given;
+  const { prompt, adapter, device = "auto", quantize } = given;
   if (prompt === undefined)
     throw new UsageError('--prompt is missing: say what to continue, such as --prompt "Once upon a time"');
   const options = optionsOf(given);
@@ -55,7 +56,7 @@ export async function generate(given: GenerateFlags, terminal: Terminal): Promis
   const tokenizer = await AutoTokenizer.fromPretrained(base_model);
   try {
     const info = await init({ device });
-    const model = await LlamaForCausalLM.fromPretrained(base_model, { device: info.device });
+    const model = await LlamaForCausalLM.fromPretrained(base_model, { device: info.device, ...(quantize && { quantize }) });
     if (adapter !== undefined) await PeftModel.fromPretrained(model, adapter);
     model.eval();
     terminal.write(harmless(prompt));

@@ -3,6 +3,7 @@ import { BufferPool } from "./buffer-pool.ts";
 import { Collector } from "./collector.ts";
 import { env, isOn } from "./env.ts";
 import { GpuDeviceLostError } from "./errors.ts";
+import { compilesLate, HeadStart } from "./head-start.ts";
 import { DeviceHealth } from "./health.ts";
 import { Ledger } from "./ledger.ts";
 import { type AdapterSummary, deviceDescriptor, type GpuProfile, profileOf, summarise } from "./profile.ts";
@@ -30,14 +31,22 @@ export class Gpu {
   readonly ledger: Ledger;
   readonly collector: Collector;
   readonly #health: DeviceHealth;
+  readonly #headStart: HeadStart | null;
 
-  constructor(device: GPUDevice, profile: GpuProfile, budgetBytes: number, collect: (() => void) | null) {
+  constructor(
+    device: GPUDevice,
+    profile: GpuProfile,
+    budgetBytes: number,
+    collect: (() => void) | null,
+    headStart: HeadStart | null,
+  ) {
     this.device = device;
     this.profile = profile;
     this.#health = new DeviceHealth(device);
+    this.#headStart = headStart;
     this.ledger = new Ledger(budgetBytes);
     this.collector = new Collector(this.ledger, collect);
-    this.stream = new CommandStream(device, this.#health, new Waiter(profile.isSoftware));
+    this.stream = new CommandStream(device, this.#health, new Waiter(profile.isSoftware), headStart && ((kernels) => headStart.take(kernels)));
     this.pool = new BufferPool(device, this.#health, this.stream, this.ledger);
   }
 
@@ -61,6 +70,7 @@ export class Gpu {
    */
   async close(): Promise<void> {
     this.#health.fail(new GpuDeviceLostError("closed", ""));
+    this.#headStart?.close();
     this.device.destroy();
     await this.device.lost;
   }
@@ -103,7 +113,7 @@ async function reuseOrOpen({ allowSoftware = false, budgetBytes }: OpenGpuOption
     if (budgetBytes !== undefined) current.ledger.budget = budgetBytes;
     return current;
   }
-  const adapter = await (await loadWebGpu()).requestAdapter({ powerPreference: "high-performance" });
+  const adapter = await requestAdapter();
   if (!adapter)
     throw new DeviceError(`WebGPU found no adapter: ${whyNone()}; device "cpu" works without one.`);
   const { isSoftware, description } = summarise(adapter.info);
@@ -112,12 +122,30 @@ async function reuseOrOpen({ allowSoftware = false, budgetBytes }: OpenGpuOption
       `WebGPU found only the software adapter ${description}, slower than the CPU; device "webgpu" takes it all the same`,
     );
   }
+  const device = await requestDevice(adapter);
+  // A trace tells what was asked for, and no more.
+  const headStart = compilesLate(description) && !isOn("POLARGRAD_TRACE") ? await openHeadStart() : null;
+  const budget = budgetBytes ?? 0.8 * (await machineMemory());
+  current = new Gpu(device, profileOf(device, adapter.info), budget, await garbageCollection(), headStart);
+  return current;
+}
+
+const requestAdapter = async (): Promise<GPUAdapter | null> =>
+  (await loadWebGpu()).requestAdapter({ powerPreference: "high-performance" });
+
+async function requestDevice(adapter: GPUAdapter): Promise<GPUDevice> {
   const minimal = env("POLARGRAD_GPU_FEATURES") === "minimal";
   const device = await adapter.requestDevice(deviceDescriptor(adapter, minimal));
   openDevices.add(device);
   void device.lost.then(() => openDevices.delete(device));
-  current = new Gpu(device, profileOf(device, adapter.info), budgetBytes ?? 0.8 * (await machineMemory()), await garbageCollection());
-  return current;
+  return device;
+}
+
+async function openHeadStart(): Promise<HeadStart | null> {
+  // An adapter gives one device.
+  const adapter = await requestAdapter();
+  const device = adapter && (await requestDevice(adapter));
+  return device && new HeadStart(device, new CommandStream(device, new DeviceHealth(device), new Waiter(true)));
 }
 
 /** Looks for adapters without opening one. Never throws: a missing binding or driver is a `problem`. */

@@ -49,6 +49,7 @@ export class KernelCache {
   readonly #bySource = new WeakMap<KernelSource, CompiledKernel>();
   readonly #byCode = new Map<string, CompiledKernel>();
   readonly #layouts = new Map<string, KernelLayout>();
+  #fresh: KernelSource[] = [];
 
   constructor(device: GPUDevice, health: DeviceHealth, params: GPUBindGroupLayout) {
     this.#device = device;
@@ -59,6 +60,13 @@ export class KernelCache {
   /** Number of compiled pipelines. */
   get size(): number {
     return this.#byCode.size;
+  }
+
+  /** The kernels that were compiled since this was last asked. */
+  takeFresh(): readonly KernelSource[] {
+    const fresh = this.#fresh;
+    if (fresh.length > 0) this.#fresh = [];
+    return fresh;
   }
 
   /** The compiled kernel. Throws `GpuValidationError` with the line of the WGSL error, or `GpuLimitError`. */
@@ -103,6 +111,7 @@ export class KernelCache {
 
   #keep(source: KernelSource, kernel: CompiledKernel): CompiledKernel {
     this.#byCode.set(kernel.layout.shape + source.code, kernel);
+    this.#fresh.push(source);
     this.#bySource.set(source, kernel);
     return kernel;
   }

@@ -61,10 +61,13 @@ export class CommandStream {
   readonly #marker: GPUBuffer;
   readonly #tracer: Tracer | null;
   readonly #mostGroups: number;
+  readonly #whenNew: ((kernels: readonly KernelSource[]) => void) | null;
   #dispatches = 0;
   #submits = 0;
 
-  constructor(device: GPUDevice, health: DeviceHealth, waiter: Waiter) {
+  /** `whenNew` hears of the kernels that a submit runs for the first time, where there are several. */
+  constructor(device: GPUDevice, health: DeviceHealth, waiter: Waiter, whenNew: ((kernels: readonly KernelSource[]) => void) | null = null) {
+    this.#whenNew = whenNew;
     this.#device = device;
     this.#health = health;
     this.#uniforms = new UniformRing(device);
@@ -184,6 +187,8 @@ export class CommandStream {
         traced?.report();
       },
     );
+    const fresh = this.#kernels.takeFresh();
+    if (fresh.length > 1) this.#whenNew?.(fresh);
   }
 
   /**

@@ -40,6 +40,7 @@ describe("flags", () => {
     [["--module_dropout", "1"], '--module_dropout must be a number of at least 0 and below 1, got "1"'],
     [["--seed", "0x10"], '--seed must be a whole number of at least 0, got "0x10"'],
     [["--device", "gpu"], '--device must be one of auto, cpu, webgpu, got "gpu"'],
+    [["--quantize", "q5_0"], '--quantize must be one of q8_0, q4_0, q4_1, got "q5_0"'],
     [["--target_modules", ","], '--target_modules must be names between commas, got ","'],
     [["--base_model", ""], '--base_model must be text that is not empty, got ""'],
     [["--rnk", "3"], "unknown option '--rnk' (Did you mean --rank?)"],

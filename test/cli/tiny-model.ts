@@ -36,8 +36,8 @@ export function temporaryDirectory(): string {
 }
 
 /** Write a Llama of a few thousand parameters with a tokenizer. */
-export async function writeTinyModel(dir: string): Promise<void> {
-  const model = LlamaForCausalLM.fromConfig(parseLlamaConfig(TINY_CONFIG), { seed: 1, device: "cpu" });
+export async function writeTinyModel(dir: string, config: typeof TINY_CONFIG = TINY_CONFIG): Promise<void> {
+  const model = LlamaForCausalLM.fromConfig(parseLlamaConfig(config), { seed: 1, device: "cpu" });
   await model.savePretrained(dir);
   writeFileSync(join(dir, "tokenizer.json"), JSON.stringify(trainBpe(STORY, VOCABULARY, ["<s>", "</s>"])));
   writeFileSync(
