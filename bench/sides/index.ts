@@ -1,5 +1,6 @@
 import type { Side } from "../harness/side.ts";
 import { adapter } from "./adapter.ts";
+import { bareCalls } from "./bare-calls.ts";
 import { deloraFiles } from "./delora-files.ts";
 import { dispatchOverhead } from "./dispatch-overhead.ts";
 import { gemm } from "./gemm.ts";
@@ -8,7 +9,7 @@ import { training } from "./training.ts";
 import { trainingFiles } from "./training-files.ts";
 
 /** The library's own programs in a contest, by name. */
-export const SIDES = { adapter, deloraFiles, dispatchOverhead, gemm, generation, training, trainingFiles } as const satisfies Readonly<
+export const SIDES = { adapter, bareCalls, deloraFiles, dispatchOverhead, gemm, generation, training, trainingFiles } as const satisfies Readonly<
   Record<string, (options: never) => Promise<Side>>
 >;
 

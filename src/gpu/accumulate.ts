@@ -1,6 +1,6 @@
 import { gathered, runsOf } from "./arena.ts";
 import type { Gpu } from "./device.ts";
-import { foldGrid, GROUP_NUMBER } from "./fold-grid.ts";
+import { foldGrid } from "./fold-grid.ts";
 import type { GpuStorage } from "./gpu-storage.ts";
 import type { KernelSource } from "./kernel.ts";
 
@@ -15,12 +15,8 @@ struct Params { count: u32 }
 @group(0) @binding(1) var<storage, read_write> sums: array<vec4f>;
 @group(1) @binding(0) var<uniform> params: Params;
 @compute @workgroup_size(${LANES})
-fn main(
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) lane: u32,
-) {
-  let i = (${GROUP_NUMBER}) * ${LANES}u + lane;
+fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  let i = id.x + ${LANES}u * groups.x * (id.y + groups.y * id.z);
   if (i < params.count) { sums[i] += terms[i]; }
 }`,
 };

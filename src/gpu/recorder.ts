@@ -42,7 +42,7 @@ export interface RecordedUpload {
   readonly feed: Feed | null;
 }
 
-/** Something that the host does in every run. */
+/** Something that the host does at every replay. */
 export interface RecordedEffect {
   readonly kind: "effect";
   readonly buffers: readonly [];

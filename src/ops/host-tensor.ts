@@ -21,8 +21,7 @@ export function hostTensor(
   return gpu ? gpu.stream.recorder.feeding(values, make) : make();
 }
 
-/** Do something on the host now, and again whenever the captured function that does it, if one does, is replayed. */
-export function hostEffect(run: () => void): void {
-  run();
+/** Have `run` called whenever the captured function that is being recorded, if one is, is replayed: for what it does on the host. */
+export function onReplay(run: () => void): void {
   currentGpu()?.stream.recorder.add({ kind: "effect", buffers: [], run });
 }

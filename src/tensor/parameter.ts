@@ -18,7 +18,7 @@ export class Parameter extends Tensor {
     this.requiresGrad = options.requiresGrad ?? true;
   }
 
-  /** Counts assignments: backward refuses a graph whose parameters have changed since it was recorded. */
+  /** Counts changes of the value: backward refuses a graph whose parameters have changed since it was recorded. */
   get version(): number {
     return this.#version;
   }
@@ -34,6 +34,11 @@ export class Parameter extends Tensor {
     }
     value.settle();
     this.replaceStorage(value.storage);
+    this.#version++;
+  }
+
+  /** Count a change of the elements where they are. */
+  noteChange(): void {
     this.#version++;
   }
 }

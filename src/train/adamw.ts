@@ -1,6 +1,6 @@
 import type { AdamwNumbers } from "../ops/many.ts";
 import { lasting } from "../ops/device.ts";
-import { hostEffect } from "../ops/host-tensor.ts";
+import { onReplay } from "../ops/host-tensor.ts";
 import { type AdamwResult, type AdamwSet, adamwMany, noGrad, tidy, zerosLike } from "../ops/index.ts";
 import { PolargradError } from "../tensor/errors.ts";
 import { Parameter } from "../tensor/parameter.ts";
@@ -138,10 +138,15 @@ export class AdamW {
 function take(results: readonly AdamwResult[], { params, moments }: ParameterSet): void {
   for (const [i, { p, m, v }] of results.entries()) {
     const own = moments[i];
-    hostEffect(() => void own.step++);
+    const parameter = params[i];
+    own.step++;
+    onReplay(() => {
+      own.step++;
+      parameter.noteChange();
+    });
     own.expAvg = replace(own.expAvg, m);
     own.expAvgSq = replace(own.expAvgSq, v);
-    params[i].assign(p);
+    parameter.assign(p);
     p.dispose();
   }
 }

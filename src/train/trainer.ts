@@ -197,7 +197,7 @@ export class Trainer {
     const items = labelTokens(group.flat());
     if (items === 0) throw new TrainingError(`step ${step}: no label token in this batch; every label is ${IGNORE_LABEL}`);
     const loss = await this.#gradients(group, microBatches, items);
-    const norm = clipGradients(this.#trainable, maxGradNorm > 0 ? maxGradNorm : Number.MAX_VALUE);
+    const norm = clipGradients(optimizer.paramGroups.flatMap(({ params }) => params), maxGradNorm > 0 ? maxGradNorm : Number.MAX_VALUE);
     const gradNorm = norm ? await norm.item() : 0;
     norm?.dispose();
     const [learningRate] = scheduler.getLastLr();

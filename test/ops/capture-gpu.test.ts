@@ -216,6 +216,26 @@ describe("a captured function", () => {
     expect(await train(true)).toEqual(await train(false));
   });
 
+  it("changes parameters in a way that older graphs notice, when it is replayed too", async () => {
+    const weight = new Parameter(row(1, 2));
+    const optimizer = new AdamW([weight]);
+    const { call, runs } = counting((x: Tensor) => {
+      const loss = sum(mul(x, weight));
+      loss.backward();
+      optimizer.step();
+      optimizer.zeroGrad();
+      return [loss];
+    });
+    for (let i = 0; i < 5; i++) await valuesOf(call(row(i, 1)));
+    const before = runs();
+    const older = sum(mul(weight, weight));
+    await valuesOf(call(row(1, 1)));
+    expect(runs()).toBe(before);
+    expect(() => older.backward()).toThrow("was assigned after mul had used it");
+    optimizer.dispose();
+    weight.dispose();
+  });
+
   it("runs each time on the CPU", async () => {
     const { call, runs } = counting((x: Tensor) => [mul(x, 2)]);
     for (let i = 0; i < 4; i++) expect(await valuesOf(call(tensor([i], { device: "cpu" })))).toEqual([[2 * i]]);
