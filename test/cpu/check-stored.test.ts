@@ -6,12 +6,13 @@ import { weightFault } from "../../src/cpu/stored.ts";
 import { VARIANTS } from "../../src/cpu/variants.ts";
 import { gemmBlocks } from "../../src/cpu/wasm/gemm-kernel.ts";
 import type { ArgumentKind, Kernel } from "../../src/cpu/wasm/kernel.ts";
+import { WEIGHT_FORMATS } from "../../src/cpu/wasm/stored-decoder.ts";
 import { decodeRuns, linearRows } from "../../src/cpu/wasm/stored-kernels.ts";
 import { fromArray } from "../../src/ops/device.ts";
 import * as ops from "../../src/ops/index.ts";
 import { quantizeBlocks } from "../../src/tensor/blocks.ts";
 
-const FORMATS = ["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1"] as const;
+
 const engines = VARIANTS.flatMap(({ name, create }): [string, Engine][] => {
   const engine = create("all")?.engine;
   return engine ? [[name, engine]] : [];
@@ -35,19 +36,19 @@ function bend(on: Engine, kernel: Kernel, output: string, element: number): void
 const kernelOf = (kernel: unknown): Kernel => kernel as Kernel<Readonly<Record<string, ArgumentKind>>>;
 
 describe.each(engines)("variant %s", (_, own) => {
-  it.each(FORMATS)("reads weights in %s right, which is found out soon", (format) => {
+  it.each(WEIGHT_FORMATS)("reads weights in %s right, which is found out soon", (format) => {
     storedFault(own, "f16");
     const began = performance.now();
     expect(storedFault(own, format)).toBe(null);
     expect(performance.now() - began).toBeLessThan(500);
   });
 
-  it.each(FORMATS)("is found out where its product of few rows in %s is wrong", (format) => {
+  it.each(WEIGHT_FORMATS)("is found out where its product of few rows in %s is wrong", (format) => {
     bend(own, kernelOf(linearRows[format]), "y", 33);
     expect(storedFault(own, format)).toMatch(/^few rows: element \(4, 5\) is -?[\d.e-]+, not/);
   });
 
-  it.each(FORMATS.slice(1))("is found out where it decodes %s wrong, in a run that is not whole", (format) => {
+  it.each(WEIGHT_FORMATS.slice(1))("is found out where it decodes %s wrong, in a run that is not whole", (format) => {
     bend(own, kernelOf(decodeRuns[format as "f16"]), "out", 270);
     expect(storedFault(own, format)).toMatch(/^decoded, element 270 is/);
   });
