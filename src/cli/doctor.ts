@@ -1,10 +1,10 @@
-import { cpuKernels } from "../cpu/launch.ts";
 import { probeAdapters } from "../gpu/device.ts";
 import type { GpuProfile } from "../gpu/profile.ts";
 import { closeDevice, openDevice } from "../ops/index.ts";
 import { DeviceError } from "../tensor/errors.ts";
 import type { DeclaredOp } from "../testing/index.ts";
 import type { Flags } from "./args.ts";
+import { checkCpuKernels } from "./cpu-check.ts";
 import { bytes, counted, duration } from "./format.ts";
 import { checkKernels, type KernelVerdict, opsWithKernels } from "./kernel-check.ts";
 import { packageVersion } from "./package-version.ts";
@@ -14,15 +14,8 @@ import { oneLine, type Terminal } from "./terminal.ts";
 /** `doctor` has no flags. */
 export const DOCTOR_FLAGS: Flags = {};
 
-const VARIANT_NAMES = {
-  off: "plain JavaScript: this engine has no WebAssembly SIMD",
-  "128": "WebAssembly SIMD, 128 bits",
-  relaxed: "WebAssembly relaxed SIMD, with fused multiply-add",
-  "256": "WebAssembly SIMD that the engine folds into 256 bits",
-};
-
 /**
- * Tell what this machine offers, and check every kernel on its GPU.
+ * Tell what this machine offers, and check every kernel on its CPU and its GPU.
  *
  * @param ops those to check; default: all that have a kernel
  * @returns false when a kernel is wrong
@@ -41,23 +34,20 @@ export async function doctor(
     const found = adapters.map(
       ({ description, isSoftware }) => `${oneLine(description)} (${isSoftware ? "software" : "hardware"})`,
     );
+    const cpu = checkCpuKernels();
     const lines = facts([
       ["polargrad", packageVersion()],
       ["Node", `${process.version} on ${process.platform} ${process.arch}`],
-      ["CPU", describeCpu()],
+      ...cpu.facts,
       ["GPU", found.join("; ") || `none: ${oneLine(problem ?? "no reason was given", 400)}`],
       ["auto", `picks ${auto.device}: ${oneLine(auto.reason, 400)}`],
     ]);
-    for (const line of lines) terminal.print(line);
-    return adapters.length === 0 || (await examineGpu(ops, terminal));
+    for (const line of [...lines, ...cpu.wrong]) terminal.print(line);
+    const isGpuRight = adapters.length === 0 || (await examineGpu(ops, terminal));
+    return isGpuRight && cpu.wrong.length === 0;
   } finally {
     await closeDevice();
   }
-}
-
-function describeCpu(): string {
-  const { variant, threads } = cpuKernels();
-  return `${VARIANT_NAMES[variant]}; ${counted(threads, "thread")}`;
 }
 
 async function examineGpu(ops: readonly DeclaredOp[], terminal: Terminal): Promise<boolean> {

@@ -68,7 +68,7 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
   },
   doctor: {
     flags: DOCTOR_FLAGS,
-    summary: "look for a GPU and check that every kernel computes right on it",
+    summary: "look for a GPU, and check that every kernel computes right on it and on the CPU",
     notes: "",
     defaults: {},
     run: doctor,

@@ -21,17 +21,18 @@ export function gemmFault(gemm: Gemm): string | null {
     for (const accumulate of [false, true]) {
       const out = before.slice();
       gemm(mode, m, n, k, a, b, out, accumulate);
-      const fault = firstFault(mode, a, b, accumulate ? before : new Float32Array(m * n), out);
+      const fault = productFault(mode, RAGGED, a, b, out, accumulate ? before : undefined);
       if (fault) return `${mode}${accumulate ? " accumulating" : ""} ${m}x${n}x${k}: ${fault}`;
     }
   }
   return null;
 }
 
-function firstFault(
-  mode: GemmMode, a: Float32Array, b: Float32Array, start: Float32Array, out: Float32Array,
+/** The first element of `out = start + op(A) · op(B)` that is wrong, as a sentence; null where all are within that bound. */
+export function productFault(
+  mode: GemmMode, { m, n, k }: Readonly<Record<"m" | "n" | "k", number>>,
+  a: Float32Array, b: Float32Array, out: Float32Array, start: Float32Array = new Float32Array(m * n),
 ): string | null {
-  const { m, n, k } = RAGGED;
   for (let i = 0; i < m; i++) {
     for (let j = 0; j < n; j++) {
       let sum = start[i * n + j];
@@ -50,6 +51,6 @@ function firstFault(
 }
 
 /** Fixed values in [-0.5, 0.5) that differ everywhere (the golden-ratio sequence). */
-function samples(count: number, seed: number): Float32Array {
+export function samples(count: number, seed: number): Float32Array {
   return Float32Array.from({ length: count }, (_, i) => (i * 0.6180339887498949 + seed * 0.37) % 1 - 0.5);
 }

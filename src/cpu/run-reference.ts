@@ -8,7 +8,7 @@ import type { Operand } from "../tensor/signature.ts";
 import type { Storage } from "../tensor/storage.ts";
 import { encode } from "../tensor/stored-format.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { isProven } from "./self-check.ts";
+import { kernelFault } from "./self-check.ts";
 import { decodeStored } from "./stored.ts";
 
 /**
@@ -33,7 +33,7 @@ export function runOnCpu(
   const fast = path !== "reference" && dtype === "f32" ? spec.fast : undefined;
   const stored = storedAmong(inputs);
   const kernel = stored && fast?.packed?.simd?.(stored.dtype, plan.dims);
-  const simd = path === "proven" && fast?.simd && !isProven(spec) ? undefined : fast?.simd;
+  const simd = path === "proven" && fast?.simd && kernelFault(spec) ? undefined : fast?.simd;
   const size = sizeOf(plan.output);
   const out = CpuStorage.uninitialized(dtype, size);
   if (size === 0) return out;

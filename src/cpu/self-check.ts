@@ -3,25 +3,26 @@ import { planOp } from "../tensor/op-plan.ts";
 import type { Draw, DrawnCall, OpSpec, Range } from "../tensor/op-spec.ts";
 import { type Shape, sizeOf } from "../tensor/shape.ts";
 import type { DimExpr, Operand, Term } from "../tensor/signature.ts";
+import { emitWarning } from "./warning.ts";
 
 /** What a kernel may be off, as a share of its largest result: a wrong kernel is off by far more, a right one by far less. */
 const TOLERANCE = 1e-3;
 /** How often a call is drawn for an op that draws its own: some have no elements. */
 const TRIES = 8;
 
-const verdicts = new WeakMap<OpSpec, boolean>();
+const faults = new WeakMap<OpSpec, string | null>();
 
 /**
- * Whether an op's CPU kernel computes here what its reference does. It is tried once, before its first use, on a small
- * ragged call; a wrong one is not used, and `warn` says so.
+ * What an op's CPU kernel computes wrong here, held against its reference; null when nothing is. It is tried once, before its
+ * first use, on a small ragged call; a wrong one is not used, and `warn` says so.
  */
-export function isProven(spec: OpSpec, warn: (message: string) => void = emitWarning): boolean {
-  const known = verdicts.get(spec);
+export function kernelFault(spec: OpSpec, warn: (message: string) => void = emitWarning): string | null {
+  const known = faults.get(spec);
   if (known !== undefined) return known;
   const fault = faultOf(spec);
-  verdicts.set(spec, fault === null);
+  faults.set(spec, fault);
   if (fault) warn(`the CPU kernel of ${spec.name} gives wrong results here, its reference runs instead: ${fault}`);
-  return fault === null;
+  return fault;
 }
 
 /** What is wrong with an op's kernel on small calls; null when nothing is. */
@@ -101,9 +102,4 @@ function drawFrom(random: () => number): Draw {
     pick: (choices) => choices[int(0, choices.length - 1)],
     shape: (maxRank = 3, minRank = 0) => Array.from({ length: int(Math.max(1, minRank), Math.max(1, maxRank)) }, () => int(1, 5)),
   };
-}
-
-function emitWarning(message: string): void {
-  if (typeof process !== "undefined" && process.emitWarning) process.emitWarning(message, "PolargradWarning");
-  else console.warn(message);
 }

@@ -9,6 +9,7 @@ import { packedGemm } from "./packed-gemm.ts";
 import { threadCount } from "./threads.ts";
 import type { KernelShape } from "./wasm/assembler.ts";
 import { canRevectorize } from "./wasm/compile.ts";
+import { emitWarning } from "./warning.ts";
 
 /** off: plain JavaScript. 128: SIMD. relaxed: SIMD with fused multiply-add. 256: folded into AVX2 by V8. */
 export type VariantName = "off" | "128" | "relaxed" | "256";
@@ -128,9 +129,4 @@ function isFaster(gemm: Gemm, other: Gemm, factor: number): boolean {
     bestOther = Math.min(bestOther, time(other));
   }
   return best * factor <= bestOther;
-}
-
-function emitWarning(message: string): void {
-  if (typeof process !== "undefined" && process.emitWarning) process.emitWarning(message, "PolargradWarning");
-  else console.warn(message);
 }

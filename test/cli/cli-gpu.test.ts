@@ -61,6 +61,7 @@ describe("finetune on webgpu", () => {
 describe("doctor", () => {
   it("describes the GPU and finds its kernels right", async () => {
     const { code, out } = await polargrad("doctor");
+    expect(out).toMatch(/^ {2}CPU +variant (off|128|relaxed|256): .*; \d+ threads?$/m);
     expect(out).toMatch(/auto +picks (cpu: no hardware GPU|webgpu: hardware adapter)/);
     expect(out).toMatch(/features +f16 (yes|no), subgroups/);
     expect(out).toMatch(/\d\d kernels right, 0 wrong \(/);

@@ -15,8 +15,10 @@ const CONSTANTS = {
   minusEight: f32x4.constant(-8),
 };
 
-/** What lies in memory: a stored format, or the f32 that they decode to. */
-export type WeightFormat = StoredFormat | "f32";
+/** What may lie in memory: the stored formats, and the f32 that they decode to. */
+export const WEIGHT_FORMATS = ["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1"] as const satisfies readonly (StoredFormat | "f32")[];
+/** One of `WEIGHT_FORMATS`. */
+export type WeightFormat = (typeof WEIGHT_FORMATS)[number];
 
 /** Bytes of a step's integers, and of a block's scale with its minimum. */
 const STEP_BYTES: Readonly<Record<WeightFormat, number>> = { f32: 32, f16: 16, bf16: 16, q8_0: 32, q4_0: 16, q4_1: 16 };

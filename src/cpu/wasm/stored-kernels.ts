@@ -3,7 +3,7 @@ import { type Code, countUp, countWhile, type Frame, get, ifElse, increase, type
 import { f32, f32x4, i32, v128 } from "./instructions.ts";
 import { type Kernel, kernel } from "./kernel.ts";
 import { rowAt } from "./row-kernels.ts";
-import { StoredDecoder, type WeightFormat } from "./stored-decoder.ts";
+import { StoredDecoder, WEIGHT_FORMATS, type WeightFormat } from "./stored-decoder.ts";
 
 const STORED: readonly StoredFormat[] = ["f16", "bf16", "q8_0", "q4_0", "q4_1"];
 
@@ -89,7 +89,7 @@ const BESIDE = 2;
  *     for each row of the weight, for each four of x; then, where one row of x is left, for each two of the weight:
  *       for each step: decode, sums += decoded · x
  */
-export const linearRows = forFormats(["f32", ...STORED] as const, (format) =>
+export const linearRows = forFormats(WEIGHT_FORMATS, (format) =>
   kernel(`linearRows ${format}`, LINEAR_ARGS, (frame, at) => {
     const [start, column, last, row, together] = frame.locals("i32", 5);
     const tiles = (weights: number, rows: number, from: Code, to: Local): Code => {
