@@ -3,7 +3,7 @@ import { GpuBuffer } from "./buffer.ts";
 import { USAGE } from "./constants.ts";
 import { isOn } from "./env.ts";
 import { GpuLimitError } from "./errors.ts";
-import type { DeviceHealth } from "./health.ts";
+import type { DeviceHealth, Incident } from "./health.ts";
 import type { Ledger } from "./ledger.ts";
 import { Shelf } from "./shelf.ts";
 import type { CommandStream } from "./stream.ts";
@@ -94,7 +94,7 @@ export class BufferPool {
     const capacity = this.#capacityFor(bytes, label);
     const free = (this.#inLane ? this.#laneFree.take(capacity) : undefined) ?? this.#free.take(capacity);
     const id = free?.id ?? this.#created;
-    const lease = new GpuBuffer(id, free?.buffer ?? this.#create(capacity, label), bytes, capacity, label);
+    const lease = new GpuBuffer(id, free?.buffer ?? this.#create(capacity, label), bytes, free?.capacity ?? capacity, label);
     this.#leases.set(id, lease);
     if (this.#inLane) this.#lane.add(id);
     this.#ledger.lease(lease, free !== undefined);
@@ -149,7 +149,7 @@ export class BufferPool {
 
   /** Destroys the free buffers; submits what still uses them first. */
   trim(): void {
-    if (!this.#inLane) this.dissolveLane();
+    this.dissolveLane();
     const free = this.#free.clear();
     this.#stream.forget(new Set(free.map((buffer) => buffer.id)));
     for (const buffer of free) {
@@ -195,16 +195,22 @@ export class BufferPool {
     if (!this.#ledger.fits(capacity)) this.trim();
     if (!this.#ledger.fits(capacity))
       throw this.#ledger.refusal(label, capacity, "the budget does not allow");
-    const usage = USAGE.storage | USAGE.copySource | USAGE.copyTarget;
-    const { value, incidents } = this.#health.attempt(() =>
-      this.#device.createBuffer({ size: capacity, usage, label }),
-    );
+    let { value, incidents } = this.#ask(capacity, label);
+    if (incidents.length > 0 && this.#ledger.pooled > 0) {
+      this.trim();
+      ({ value, incidents } = this.#ask(capacity, label));
+    }
     const [incident] = incidents;
     if (incident)
       throw this.#ledger.refusal(label, capacity, `the driver refused (${incident.detail.trim()})`);
     this.#created++;
     if (this.#guarded) this.#writeGuard(value, capacity);
     return value;
+  }
+
+  #ask(capacity: number, label: string): { readonly value: GPUBuffer; readonly incidents: readonly Incident[] } {
+    const usage = USAGE.storage | USAGE.copySource | USAGE.copyTarget;
+    return this.#health.attempt(() => this.#device.createBuffer({ size: capacity, usage, label }));
   }
 
   #writeGuard(buffer: GPUBuffer, capacity: number): void {

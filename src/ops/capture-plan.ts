@@ -103,16 +103,22 @@ export class CapturePlan {
     const { stream, pool } = this.#gpu;
     this.#drop();
     const { draws } = getGeneratorState();
+    const { laneVersion } = pool;
+    // What an earlier run did cannot be compared any more.
+    if (this.#laneVersion !== laneVersion) this.#before = null;
+    this.#laneVersion = laneVersion;
     const parameters = new Map<Parameter, Storage>();
     const watch = (input: Tensor): void => void (input instanceof Parameter && parameters.set(input, input.storage));
     const { value, steps } = this.#inLane(() => stream.recorder.record(() => watchInputs(watch, () => f(this.#statics))));
     const all = [...steps, ...this.#takeResults(value)];
     const [kept] = pool.leaveLane();
     const outside = outsideOf(all, pool);
+    // Memory ran short: the run's own buffers have gone to everybody.
+    const isShort = !kept && pool.laneVersion !== laneVersion;
     const problem = kept ? `it keeps ${kept.label} of ${kept.bytes} bytes; return it, or free it before the function ends` : this.#problemOf(all, outside);
+    if (isShort) return;
     if (problem === null) {
       this.#recording = stream.recordingOf(all, outside, draws);
-      this.#laneVersion = pool.laneVersion;
       this.#draws = getGeneratorState().draws - draws;
       this.#parameters = parameters;
       return;

@@ -137,10 +137,34 @@ describe("memory", () => {
     pool.trim();
     ledger.budget = ledger.live + 3 * MIB;
     pool.release(pool.acquire(2 * MIB));
-    const other = pool.acquire(1.5 * MIB);
+    const other = pool.acquire(2.5 * MIB);
     expect(ledger.pooled).toBe(0);
     ledger.budget = budget;
     pool.release(other);
+  });
+
+  it("gives up pooled buffers when the driver has no more memory, and then refuses", () => {
+    const { ledger, pool, device } = gpu;
+    pool.trim();
+    const make = device.createBuffer;
+    const noMemory = { error: new Error("out of memory"), preventDefault: () => {} } as unknown as GPUUncapturedErrorEvent;
+    let refusals = 0;
+    device.createBuffer = (descriptor) => {
+      if (refusals-- > 0) device.onuncapturederror?.(noMemory);
+      return make.call(device, descriptor);
+    };
+    pool.release(pool.acquire(2 * MIB));
+    refusals = 1;
+    const other = pool.acquire(5 * MIB);
+    expect([ledger.pooled, refusals]).toEqual([0, -1]);
+    pool.release(other);
+    refusals = 2;
+    expect(caught(() => pool.acquire(20 * MIB, "logits"))).toMatchObject({
+      name: "GpuMemoryError",
+      message: expect.stringMatching(/the driver refused \(out of memory\).* for logits/),
+    });
+    device.createBuffer = make;
+    expect(gpu.healthy).toBe(true);
   });
 
   it("refuses a buffer that the device cannot bind", () => {

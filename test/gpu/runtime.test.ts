@@ -129,6 +129,21 @@ describe("pool and ledger", () => {
     }
   });
 
+  it("leases a released buffer of up to twice the size before it makes one", () => {
+    const { pool } = gpu;
+    pool.trim();
+    const kept = [64, 200, 100].map((kibibytes) => pool.acquire(1024 * kibibytes));
+    for (const buffer of kept) pool.release(buffer);
+    const { created } = pool.counts;
+    const [fits, other] = [pool.acquire(1024 * 60), pool.acquire(1024 * 60)];
+    expect([fits.id, other.id]).toEqual([kept[0].id, kept[2].id]);
+    expect([fits.capacity, other.capacity]).toEqual([kept[0].capacity, kept[2].capacity]);
+    expect(pool.counts.created).toBe(created);
+    const small = pool.acquire(1024 * 60);
+    expect(pool.counts.created).toBe(created + 1);
+    for (const buffer of [fits, other, small]) pool.release(buffer);
+  });
+
   it("creates no buffer in steady state", async () => {
     const step = async () => {
       const storages = [10, 100, 1000, 1000, 70_000].map((n) => GpuStorage.allocate(gpu, "f32", n));

@@ -167,6 +167,19 @@ describe("a captured function", () => {
     weight.dispose();
   });
 
+  it("is captured later when memory runs short while it runs", async () => {
+    let isShort = true;
+    const { call, runs } = counting((x: Tensor) => {
+      const y = mul(x, 2);
+      if (isShort) open().pool.trim();
+      return [add(y, 1)];
+    });
+    for (let i = 0; i < 3; i++) expect(await valuesOf(call(row(i)))).toEqual([[2 * i + 1]]);
+    isShort = false;
+    for (let i = 0; i < 4; i++) expect(await valuesOf(call(row(i)))).toEqual([[2 * i + 1]]);
+    expect(runs()).toBeLessThan(6);
+  });
+
   it("runs inside another one as a part of it", async () => {
     const inner = counting((x: Tensor) => [mul(x, 2)]);
     const { call, runs } = counting((x: Tensor) => [add(inner.call(x)[0], 1)]);
