@@ -56,9 +56,8 @@ fn philox(counter: vec4<u32>, key: vec2<u32>) -> vec4<u32> {
   }
   return c;
 }`,
-  wgsl: /* wgsl */ `
-    let words = philox(vec4<u32>(i / 4u, 0u, dims.stream, ${PURPOSE}u), vec2<u32>(dims.seed, 0u));
-    y[i] = x[i] * select(0.0, bitcast<f32>(dims.scale), words[i % 4u] >= dims.threshold);`,
+  pointwise: `x * select(V(), V(bitcast<f32>(dims.scale)),
+    philox(vec4<u32>(i, 0u, dims.stream, ${PURPOSE}u), vec2<u32>(dims.seed, 0u)) >= vec4<u32>(dims.threshold))`,
   reads: {},
   vjp: (_inputs, dy, attrs) => ({ x: (): Tensor => dropout(dy, attrs) }),
   draw: (draw) => ({ shapes: { x: draw.shape() }, attrs: { seed: draw.int(0, 9), stream: draw.int(0, 9) } }),
