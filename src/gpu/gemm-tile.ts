@@ -1,4 +1,5 @@
-import { GEMM_PARAMS, type GemmKernel, type GemmMode, gemmTile, unroll } from "./gemm-wgsl.ts";
+import { GEMM_PARAMS, type GemmFormat, type GemmKernel, type GemmMode, gemmTile, layoutLabel, unroll } from "./gemm-wgsl.ts";
+import { storedReader } from "./stored-kernels.ts";
 
 const THREADS = 8; // along each axis of the tile
 const OWN = 4; // rows and columns of C that a thread computes
@@ -12,14 +13,18 @@ const LOADS = (SIDE * DEPTH) / (THREADS * THREADS);
  *
  *     for k0 in steps of 8: fill slabA[8][32] and slabB[8][32]; for k of 8: c[4][4] += slabA[k][4] * slabB[k][4]
  */
-export function tileKernel(mode: GemmMode): GemmKernel {
+export function tileKernel(mode: GemmMode, format: GemmFormat): GemmKernel {
   const code = /* wgsl */ `
 ${GEMM_PARAMS}
 @group(0) @binding(0) var<storage, read> a: array<f32>;
-@group(0) @binding(1) var<storage, read> b: array<f32>;
+@group(0) @binding(1) var<storage, read> b: array<${format === "f32" ? "f32" : "u32"}>;
 @group(0) @binding(2) var<storage, read_write> c: array<f32>;
 var<workgroup> slabA: array<f32, ${DEPTH * SIDE}>;
 var<workgroup> slabB: array<f32, ${DEPTH * SIDE}>;
+
+fn elementA(at: u32) -> f32 { return a[at]; }
+${format === "f32" ? "" : storedReader(format, "b")}
+fn elementB(at: u32) -> f32 { return ${format === "f32" ? "b[at]" : "bitcast<f32>(bits_at(at, p.n * p.k))"}; }
 
 fn four(index: u32) -> vec4f {
   return vec4f(slabB[index], slabB[index + 1u], slabB[index + 2u], slabB[index + 3u]);
@@ -53,7 +58,7 @@ ${unroll(OWN, (row) => `      c${row} += slabA[k * ${SIDE}u + ownRow + ${row}u] 
   }
 ${unroll(OWN, storeRow)}
 }`;
-  const label = `gemm ${mode} tile ${SIDE}x${SIDE}`;
+  const label = `gemm ${mode} tile ${SIDE}x${SIDE}${layoutLabel({ aligned: true, format })}`;
   return { source: { label, code, bindings: ["read", "read", "read_write"] }, rows: SIDE, columns: SIDE };
 }
 
@@ -77,7 +82,7 @@ const fillSlab = (operand: "A" | "B", line0: string, layout: Layout): string => 
         let depth = ${layout.depth};
         let line = ${line0} + ${layout.line};
         let k = k0 + depth;
-        let value = ${operand.toLowerCase()}[start${operand} + ${layout.at}];
+        let value = element${operand}(start${operand} + ${layout.at});
         slab${operand}[depth * ${SIDE}u + ${layout.line}] = select(0.0, value, k < p.k);
       }`;
 

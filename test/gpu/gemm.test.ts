@@ -5,8 +5,7 @@ import { type GemmMode, type GemmSize, gemmPlan } from "../../src/gpu/gemm.ts";
 import type { KernelProfile } from "../../src/tensor/op-spec.ts";
 import { openTestGpu } from "../driver.ts";
 import { noise, runPlan } from "./kernel-harness.ts";
-
-const MODES: readonly GemmMode[] = ["NN", "NT", "TN"];
+import { CPU_ADAPTER, deviation, GPU_ADAPTER, MODES, reference } from "./products.ts";
 
 let gpu: Gpu;
 beforeAll(async () => {
@@ -17,31 +16,9 @@ afterAll(() => gpu.close());
 /** The device as it is, and as devices whose kernels it can run too. */
 const FAMILIES = {
   "this device": () => ({ ...gpu.profile, subgroups: gpu.profile.features.subgroups }),
-  "a CPU adapter without subgroups": () => ({ isSoftware: true, subgroupSize: null, subgroups: false }),
-  "a GPU": () => ({ isSoftware: false, subgroupSize: 32, subgroups: true }),
+  "a CPU adapter without subgroups": () => CPU_ADAPTER,
+  "a GPU": () => GPU_ADAPTER,
 } satisfies Record<string, () => KernelProfile>;
-
-interface Product {
-  readonly value: Float64Array;
-  /** Σ |a·b|, which bounds the rounding error. */
-  readonly terms: Float64Array;
-}
-
-function reference(mode: GemmMode, size: GemmSize, a: Float32Array, b: Float32Array): Product {
-  const { batch, m, n, k, strideA = m * k, strideB = k * n } = size;
-  const value = new Float64Array(batch * m * n);
-  const terms = new Float64Array(batch * m * n);
-  for (let i = 0; i < batch * m * n; i++) {
-    const [column, row, matrix] = [i % n, Math.floor(i / n) % m, Math.floor(i / n / m)];
-    for (let l = 0; l < k; l++) {
-      const left = a[matrix * strideA + (mode === "TN" ? l * m + row : row * k + l)];
-      const right = b[matrix * strideB + (mode === "NT" ? column * k + l : l * n + column)];
-      value[i] += left * right;
-      terms[i] += Math.abs(left * right);
-    }
-  }
-  return { value, terms };
-}
 
 const lengthOf = (matrix: number, stride: number, batch: number): number =>
   batch === 0 ? 0 : matrix + stride * (batch - 1);
@@ -59,10 +36,7 @@ async function multiply(profile: KernelProfile, mode: GemmMode, size: GemmSize, 
 
 async function check(profile: KernelProfile, mode: GemmMode, size: GemmSize): Promise<void> {
   const { a, b, c } = await multiply(profile, mode, size);
-  const { value, terms } = reference(mode, size, a, b);
-  const worst = c.findIndex((got, i) => !(Math.abs(got - value[i]) <= (size.k + 1) * 2 ** -24 * terms[i]));
-  const where = `${mode} ${JSON.stringify(size)}: element ${worst} is ${c[worst]}, not ${value[worst]}`;
-  expect(worst, where).toBe(-1);
+  expect(deviation(c, reference(mode, size, a, b), size.k), `${mode} ${JSON.stringify(size)}`).toBe(null);
 }
 
 const SIZES: readonly (readonly [m: number, n: number, k: number])[] = [

@@ -1,0 +1,39 @@
+import type { GemmMode, GemmSize } from "../../src/gpu/gemm.ts";
+import type { KernelProfile } from "../../src/tensor/op-spec.ts";
+
+export const MODES: readonly GemmMode[] = ["NN", "NT", "TN"];
+
+/** An adapter that computes on the CPU without subgroups. */
+export const CPU_ADAPTER: KernelProfile = { isSoftware: true, subgroupSize: null, subgroups: false };
+/** A GPU of no known make. */
+export const GPU_ADAPTER: KernelProfile = { isSoftware: false, subgroupSize: 32, subgroups: true };
+
+/** A product in f64. */
+export interface Product {
+  readonly value: Float64Array;
+  /** Σ |a·b|, which bounds the rounding error. */
+  readonly terms: Float64Array;
+}
+
+/** The product of `a` and `b` as `gemmPlan` has it. */
+export function reference(mode: GemmMode, size: GemmSize, a: Float32Array, b: Float32Array): Product {
+  const { batch, m, n, k, strideA = m * k, strideB = k * n } = size;
+  const value = new Float64Array(batch * m * n);
+  const terms = new Float64Array(batch * m * n);
+  for (let i = 0; i < batch * m * n; i++) {
+    const [column, row, matrix] = [i % n, Math.floor(i / n) % m, Math.floor(i / n / m)];
+    for (let l = 0; l < k; l++) {
+      const left = a[matrix * strideA + (mode === "TN" ? l * m + row : row * k + l)];
+      const right = b[matrix * strideB + (mode === "NT" ? column * k + l : l * n + column)];
+      value[i] += left * right;
+      terms[i] += Math.abs(left * right);
+    }
+  }
+  return { value, terms };
+}
+
+/** The first element of `got` beyond the rounding of a sum of `k` terms, in words; null where there is none. */
+export function deviation(got: Float32Array, { value, terms }: Product, k: number): string | null {
+  const worst = got.findIndex((x, i) => !(Math.abs(x - value[i]) <= (k + 1) * 2 ** -24 * terms[i]));
+  return worst < 0 ? null : `element ${worst} is ${got[worst]}, not ${value[worst]}`;
+}
