@@ -2,7 +2,7 @@ import type { StoredFormat } from "../tensor/dtype.ts";
 import type { KernelDispatch, KernelPlan, KernelProfile } from "../tensor/op-spec.ts";
 import { foldGrid } from "./fold-grid.ts";
 import { type LaneKernelShape, laneKernel } from "./gemm-lanes.ts";
-import { tileKernel } from "./gemm-tile.ts";
+import { type TileKernelShape, type TileShape, tileKernel } from "./gemm-tile.ts";
 import type { GemmFormat, GemmKernel, GemmMode } from "./gemm-wgsl.ts";
 import { partsPlan } from "./sum-kernel.ts";
 
@@ -28,7 +28,7 @@ export function gemmPlan(profile: KernelProfile, mode: GemmMode, size: GemmSize)
   const full = filled(size);
   const { batch, m, n, k } = full;
   const whole = dispatchOf(profile, mode, full);
-  const parts = mode === "TN" && batch === 1 ? partsFor(profile, k, whole.params[TILES]) : 1;
+  const parts = mode === "TN" && batch === 1 ? partsFor(profile, k, whole.params[TILE_COUNT]) : 1;
   if (parts === 1) return whole;
   const part = { ...full, batch: parts, k: k / parts, strideA: (k / parts) * m, strideB: (k / parts) * n };
   return { ...partsPlan(profile, parts, m * n), first: { ...dispatchOf(profile, mode, part), floats: parts * m * n } };
@@ -47,7 +47,7 @@ export function storedGemmPlan(format: StoredFormat, profile: KernelProfile, mod
 }
 
 /** Position of the number of workgroups in the parameters. */
-const TILES = 7;
+const TILE_COUNT = 7;
 /** Workgroups that keep an adapter busy: one that computes on the CPU, and a GPU. */
 const BUSY = { software: 2, hardware: 128 };
 /** Shortest sum that is worth a workgroup. */
@@ -62,8 +62,12 @@ function partsFor({ isSoftware }: KernelProfile, k: number, tiles: number): numb
 }
 
 function dispatchOf(profile: KernelProfile, mode: GemmMode, size: Required<GemmSize>, format: GemmFormat = "f32"): KernelDispatch {
-  const { batch, m, n, k, strideA, strideB } = size;
-  const { source, rows, columns } = chooseKernel(profile, mode, size, format);
+  return gemmDispatch(chooseKernel(profile, mode, size, format), size);
+}
+
+/** One dispatch of a kernel over all of C. */
+export function gemmDispatch({ source, rows, columns }: GemmKernel, size: GemmSize): KernelDispatch {
+  const { batch, m, n, k, strideA, strideB } = filled(size);
   const rowTiles = Math.ceil(m / rows);
   const columnTiles = Math.ceil(n / columns);
   const tiles = batch * rowTiles * columnTiles;
@@ -72,12 +76,31 @@ function dispatchOf(profile: KernelProfile, mode: GemmMode, size: Required<GemmS
 }
 
 function chooseKernel(profile: KernelProfile, mode: GemmMode, size: Required<GemmSize>, format: GemmFormat): GemmKernel {
-  if (!profile.isSoftware) return tiled(mode, format);
-  const aligned = isAligned(mode, size);
+  const layout = { aligned: isAligned(mode, size), format };
+  if (!profile.isSoftware) return tiled({ mode, ...layout, ...tileFor(profile, size) });
   const lanes = profile.subgroups ? profile.subgroupSize : null;
-  if (lanes !== 4 && lanes !== 8 && lanes !== 16) return inLanes({ mode, aligned, format, lanes: 8, share: false, rows: 8 });
+  if (lanes !== 4 && lanes !== 8 && lanes !== 16) return inLanes({ mode, ...layout, lanes: 8, share: false, rows: 8 });
   const rows = lanes === 4 || (lanes === 8 && size.m <= 8) ? 8 : 16;
-  return inLanes({ mode, aligned, format, lanes, share: true, rows });
+  return inLanes({ mode, ...layout, lanes, share: true, rows });
+}
+
+const THREADS = { threadsX: 8, threadsY: 8 };
+/** From large to small: each reads less of A and B for each product, and leaves fewer workgroups. */
+const TILES: readonly TileShape[] = [
+  { ...THREADS, ownRows: 8, ownColumns: 8, depth: 16 },
+  { ...THREADS, ownRows: 8, ownColumns: 4, depth: 16 },
+  { ...THREADS, ownRows: 4, ownColumns: 4, depth: 16 },
+];
+/** Who makes GPUs with registers for the large tiles; on Apple's and Intel's they spill (llama.cpp #22241, #10982). */
+const MANY_REGISTERS: readonly string[] = ["nvidia", "amd"];
+
+/** The largest tile that fits the GPU's registers and leaves it enough workgroups. */
+function tileFor({ vendor = "" }: KernelProfile, { batch, m, n }: Required<GemmSize>): TileShape {
+  const smallest = TILES[TILES.length - 1];
+  if (!MANY_REGISTERS.includes(vendor)) return smallest;
+  const count = ({ threadsX, threadsY, ownRows, ownColumns }: TileShape): number =>
+    batch * Math.ceil(m / (threadsY * ownRows)) * Math.ceil(n / (threadsX * ownColumns));
+  return TILES.find((tile) => count(tile) >= BUSY.hardware) ?? smallest;
 }
 
 function isAligned(mode: GemmMode, { m, n, k, strideA, strideB }: Required<GemmSize>): boolean {
@@ -93,5 +116,5 @@ function once(key: string, build: () => GemmKernel): GemmKernel {
   return kernel;
 }
 
-const tiled = (mode: GemmMode, format: GemmFormat): GemmKernel => once(`tile ${mode} ${format}`, () => tileKernel(mode, format));
+const tiled = (shape: TileKernelShape): GemmKernel => once(`tile ${Object.values(shape).join(" ")}`, () => tileKernel(shape));
 const inLanes = (shape: LaneKernelShape): GemmKernel => once(Object.values(shape).join(" "), () => laneKernel(shape));

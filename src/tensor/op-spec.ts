@@ -57,6 +57,8 @@ export interface KernelPlan extends KernelDispatch {
 /** What a hand-written kernel may ask about the adapter. */
 export interface KernelProfile {
   readonly isSoftware: boolean;
+  /** Who made it, as WebGPU names them: "nvidia", "amd", "intel", "apple" and others; unknown where it is absent. */
+  readonly vendor?: string;
   /** The one subgroup size of the adapter, or null when it varies or there are none. */
   readonly subgroupSize: number | null;
   readonly subgroups: boolean;

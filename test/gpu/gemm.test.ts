@@ -122,7 +122,7 @@ it("shares A between lanes on CPU adapters with subgroups, and uses workgroup me
   expect(label({ isSoftware: true, subgroupSize: 8, subgroups: true })).toBe("gemm NT subgroup 16x32");
   expect(label({ isSoftware: true, subgroupSize: 16, subgroups: true })).toBe("gemm NT subgroup 16x64");
   expect(label({ isSoftware: true, subgroupSize: null, subgroups: true })).toBe("gemm NT register 8x32");
-  expect(label({ isSoftware: false, subgroupSize: 32, subgroups: true })).toBe("gemm NT tile 32x32");
+  expect(label({ isSoftware: false, subgroupSize: 32, subgroups: true })).toBe("gemm NT tile 32x32x16");
 });
 
 it.each([0, 1, 65535, 65536, 70001, 65535 ** 2, 65535 ** 2 + 1, 2 ** 32 - 1])("foldGrid covers %i workgroups", (groups) => {

@@ -1,5 +1,9 @@
 import type { GemmMode, GemmSize } from "../../src/gpu/gemm.ts";
+import type { GemmFormat } from "../../src/gpu/gemm-wgsl.ts";
+import { quantizeBlocks } from "../../src/tensor/blocks.ts";
+import { isHalf, type PackedArray, type StoredFormat } from "../../src/tensor/dtype.ts";
 import type { KernelProfile } from "../../src/tensor/op-spec.ts";
+import { encode } from "../../src/tensor/stored-format.ts";
 
 export const MODES: readonly GemmMode[] = ["NN", "NT", "TN"];
 
@@ -37,3 +41,20 @@ export function deviation(got: Float32Array, { value, terms }: Product, k: numbe
   const worst = got.findIndex((x, i) => !(Math.abs(x - value[i]) <= (k + 1) * 2 ** -24 * terms[i]));
   return worst < 0 ? null : `element ${worst} is ${got[worst]}, not ${value[worst]}`;
 }
+
+/** `values` in a stored format. */
+export function pack(format: StoredFormat, values: Float32Array): PackedArray {
+  const packed = isHalf(format) ? encode(format, values) : quantizeBlocks(format, values);
+  if (!packed) throw new Error("not finite");
+  return packed;
+}
+
+/** The words that a kernel reads, the last one filled up. */
+export function wordsOf({ buffer, byteLength }: PackedArray): Int32Array {
+  const bytes = new Uint8Array(Math.ceil(byteLength / 4) * 4);
+  bytes.set(new Uint8Array(buffer, 0, byteLength));
+  return new Int32Array(bytes.buffer);
+}
+
+/** Terms that an operand's decoding may round like: q4_1 adds its steps to its minimum, either of them up to three times as large. */
+export const roundings = (format: GemmFormat): number => (format === "q4_1" ? 4 : 0);
