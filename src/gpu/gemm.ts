@@ -2,7 +2,8 @@ import type { StoredFormat } from "../tensor/dtype.ts";
 import type { KernelDispatch, KernelPlan, KernelProfile } from "../tensor/op-spec.ts";
 import { foldGrid } from "./fold-grid.ts";
 import { type LaneKernelShape, laneKernel } from "./gemm-lanes.ts";
-import { type TileKernelShape, type TileShape, tileKernel } from "./gemm-tile.ts";
+import { type TileKernelShape, tileKernel } from "./gemm-tile.ts";
+import { tileFor } from "./gemm-tile-choice.ts";
 import type { GemmFormat, GemmKernel, GemmMode } from "./gemm-wgsl.ts";
 import { partsPlan } from "./sum-kernel.ts";
 
@@ -77,30 +78,11 @@ export function gemmDispatch({ source, rows, columns }: GemmKernel, size: GemmSi
 
 function chooseKernel(profile: KernelProfile, mode: GemmMode, size: Required<GemmSize>, format: GemmFormat): GemmKernel {
   const layout = { aligned: isAligned(mode, size), format };
-  if (!profile.isSoftware) return tiled({ mode, ...layout, ...tileFor(profile, size) });
+  if (!profile.isSoftware) return tiled({ mode, ...layout, ...tileFor(profile, size, BUSY.hardware) });
   const lanes = profile.subgroups ? profile.subgroupSize : null;
   if (lanes !== 4 && lanes !== 8 && lanes !== 16) return inLanes({ mode, ...layout, lanes: 8, share: false, rows: 8 });
   const rows = lanes === 4 || (lanes === 8 && size.m <= 8) ? 8 : 16;
   return inLanes({ mode, ...layout, lanes, share: true, rows });
-}
-
-const THREADS = { threadsX: 8, threadsY: 8 };
-/** From large to small: each reads less of A and B for each product, and leaves fewer workgroups. */
-const TILES: readonly TileShape[] = [
-  { ...THREADS, ownRows: 8, ownColumns: 8, depth: 16 },
-  { ...THREADS, ownRows: 8, ownColumns: 4, depth: 16 },
-  { ...THREADS, ownRows: 4, ownColumns: 4, depth: 16 },
-];
-/** Who makes GPUs with registers for the large tiles; on Apple's and Intel's they spill (llama.cpp #22241, #10982). */
-const MANY_REGISTERS: readonly string[] = ["nvidia", "amd"];
-
-/** The largest tile that fits the GPU's registers and leaves it enough workgroups. */
-function tileFor({ vendor = "" }: KernelProfile, { batch, m, n }: Required<GemmSize>): TileShape {
-  const smallest = TILES[TILES.length - 1];
-  if (!MANY_REGISTERS.includes(vendor)) return smallest;
-  const count = ({ threadsX, threadsY, ownRows, ownColumns }: TileShape): number =>
-    batch * Math.ceil(m / (threadsY * ownRows)) * Math.ceil(n / (threadsX * ownColumns));
-  return TILES.find((tile) => count(tile) >= BUSY.hardware) ?? smallest;
 }
 
 function isAligned(mode: GemmMode, { m, n, k, strideA, strideB }: Required<GemmSize>): boolean {

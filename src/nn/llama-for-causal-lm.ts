@@ -1,4 +1,5 @@
 import type { LlamaConfig } from "../io/index.ts";
+import { tileCache } from "../io/tile-cache.ts";
 import {
   defaultDevice,
   type DeviceChoice,
@@ -11,6 +12,7 @@ import {
   slice,
   squeeze,
   tidy,
+  tuneGpu,
   zeros,
 } from "../ops/index.ts";
 import type { BlockFormat } from "../tensor/dtype.ts";
@@ -155,6 +157,7 @@ export class LlamaForCausalLM extends Module {
       );
     }
     const config = await readLlamaConfig(dir);
+    if (device === "webgpu") await tuneGpu(tileCache, config.hiddenSize * Math.max(config.intermediateSize, config.vocabSize));
     const model = new LlamaForCausalLM(config, PLACEHOLDERS, dir);
     try {
       await loadWeights(model, dir, { dtype, quantize, device });
