@@ -1,3 +1,4 @@
+import type { Gpu } from "../../src/gpu/device.ts";
 import type { GemmMode, GemmSize } from "../../src/gpu/gemm.ts";
 import type { GemmFormat } from "../../src/gpu/gemm-wgsl.ts";
 import { quantizeBlocks } from "../../src/tensor/blocks.ts";
@@ -7,10 +8,19 @@ import { encode } from "../../src/tensor/stored-format.ts";
 
 export const MODES: readonly GemmMode[] = ["NN", "NT", "TN"];
 
-/** An adapter that computes on the CPU without subgroups. */
-export const CPU_ADAPTER: KernelProfile = { isSoftware: true, subgroupSize: null, subgroups: false };
+const CPU_ADAPTER: KernelProfile = { isSoftware: true, subgroupSize: null, subgroups: false };
 /** A GPU of no known make. */
 export const GPU_ADAPTER: KernelProfile = { isSoftware: false, subgroupSize: 32, subgroups: true };
+
+/** How kernels see an opened GPU. */
+export const profileOf = ({ profile }: Gpu): KernelProfile => ({ ...profile, subgroups: profile.features.subgroups });
+
+/** The device as it is, and as devices whose kernels it can run too. */
+export const FAMILIES: readonly (readonly [name: string, profile: (gpu: Gpu) => KernelProfile])[] = [
+  ["this device", profileOf],
+  ["a CPU adapter without subgroups", () => CPU_ADAPTER],
+  ["a GPU", () => GPU_ADAPTER],
+];
 
 /** A product in f64. */
 export interface Product {
