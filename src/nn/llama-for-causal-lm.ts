@@ -135,7 +135,8 @@ export class LlamaForCausalLM extends Module {
   /**
    * Load a checkpoint directory of Hugging Face's layout (config.json, model.safetensors or its shards) in
    * eval mode. With weights in a stored format (f16, bf16, quantised) all of it is
-   * frozen.
+   * frozen. The first large model on a hardware GPU measures which kernels are fast there and keeps that in
+   * XDG_CACHE_HOME/polargrad (~/.cache/polargrad); POLARGRAD_AUTOTUNE=off does not.
    *
    * @throws FileError, ConfigError, CheckpointError, SafetensorsError for what cannot be read;
    * StateDictError, which names every tensor that is missing, unexpected or of another shape than config.json
