@@ -1,10 +1,8 @@
-import { GEMM_PARAMS, type GemmKernel, type GemmMode, gemmBuffers, gemmTile, unroll } from "./gemm-wgsl.ts";
+import { GEMM_PARAMS, type GemmKernel, type GemmLayout, type GemmMode, gemmBuffers, gemmTile, layoutLabel, unroll } from "./gemm-wgsl.ts";
 
 /** What tells the kernels of this family apart. */
-export interface LaneKernelShape {
+export interface LaneKernelShape extends GemmLayout {
   readonly mode: GemmMode;
-  /** Every row of A, B and C is a multiple of four elements, and so is k. */
-  readonly aligned: boolean;
   /** Lanes of a workgroup; with `share` exactly one subgroup. */
   readonly lanes: 4 | 8 | 16;
   /** Lanes load different parts of A and broadcast them; else every lane loads all of its part. */
@@ -23,13 +21,13 @@ const AXES = ["x", "y", "z", "w"] as const;
  *     for k in steps of 4: load A[rows, 4] and B[4, columns]; for j of 4, row of rows: c[row] += A[row, j] * B[j]
  */
 export function laneKernel(shape: LaneKernelShape): GemmKernel {
-  const { mode, aligned, lanes, share, rows } = shape;
+  const { mode, lanes, share, rows } = shape;
   const columns = lanes * 4;
-  const label = `gemm ${mode} ${share ? "subgroup" : "register"} ${rows}x${columns}${aligned ? "" : " ragged"}`;
+  const label = `gemm ${mode} ${share ? "subgroup" : "register"} ${rows}x${columns}${layoutLabel(shape)}`;
   const code = /* wgsl */ `
 ${share ? "enable subgroups;" : ""}
 ${GEMM_PARAMS}
-${gemmBuffers(aligned)}
+${gemmBuffers(shape)}
 
 @compute @workgroup_size(${lanes})
 fn main(

@@ -1,92 +1,128 @@
-import { GEMM_PARAMS, type GemmKernel, type GemmMode, gemmTile, unroll } from "./gemm-wgsl.ts";
+import { GEMM_PARAMS, type GemmKernel, type GemmLayout, type GemmMode, gemmBuffers, gemmTile, layoutLabel, unroll } from "./gemm-wgsl.ts";
 
-const THREADS = 8; // along each axis of the tile
-const OWN = 4; // rows and columns of C that a thread computes
-const SIDE = THREADS * OWN;
-const DEPTH = 8; // k at a time
-const LOADS = (SIDE * DEPTH) / (THREADS * THREADS);
-
-/**
- * GEMM for GPUs, any sizes: a workgroup of 8x8 threads computes 32x32 of C, a thread 4x4, with slabs of A and B eight
- * deep in workgroup memory:
- *
- *     for k0 in steps of 8: fill slabA[8][32] and slabB[8][32]; for k of 8: c[4][4] += slabA[k][4] * slabB[k][4]
- */
-export function tileKernel(mode: GemmMode): GemmKernel {
-  const code = /* wgsl */ `
-${GEMM_PARAMS}
-@group(0) @binding(0) var<storage, read> a: array<f32>;
-@group(0) @binding(1) var<storage, read> b: array<f32>;
-@group(0) @binding(2) var<storage, read_write> c: array<f32>;
-var<workgroup> slabA: array<f32, ${DEPTH * SIDE}>;
-var<workgroup> slabB: array<f32, ${DEPTH * SIDE}>;
-
-fn four(index: u32) -> vec4f {
-  return vec4f(slabB[index], slabB[index + 1u], slabB[index + 2u], slabB[index + 3u]);
+/** How a workgroup divides its part of C, and how deep its slabs of A and B are. */
+export interface TileShape {
+  /** Threads beside each other, along the columns of C. */
+  readonly threadsX: number;
+  /** Threads below each other, along the rows of C. */
+  readonly threadsY: number;
+  /** Rows of C that a thread computes, a multiple of four. */
+  readonly ownRows: number;
+  /** Columns of C that a thread computes, a multiple of four. */
+  readonly ownColumns: number;
+  /** Steps of k between two barriers, a multiple of four. */
+  readonly depth: number;
 }
 
-@compute @workgroup_size(${THREADS * THREADS})
+/** What tells the kernels of this family apart. */
+export interface TileKernelShape extends TileShape, GemmLayout {
+  readonly mode: GemmMode;
+}
+
+type Operand = "A" | "B";
+const AXES = ["x", "y", "z", "w"] as const;
+
+/**
+ * GEMM for GPUs, any sizes: a workgroup of threadsX x threadsY threads computes a tile of C, each thread quads of rows and of columns that
+ * lie `threads` quads apart (so that neighbours read neighbouring quads), from slabs of A and B in workgroup memory:
+ *
+ *     for k0 in steps of depth: fill slabA[depth][rows], slabB[depth][columns] in blocks of 4x4;
+ *       for k of depth: c[ownRows][ownColumns] += slabA[k][ownRows] * slabB[k][ownColumns]
+ */
+export function tileKernel(shape: TileKernelShape): GemmKernel {
+  const { mode, threadsX, threadsY, ownRows, ownColumns, depth } = shape;
+  const rows = threadsY * ownRows;
+  const columns = threadsX * ownColumns;
+  const threads = threadsX * threadsY;
+  const slab = (operand: Operand): Slab => ({ operand, lines: operand === "A" ? rows : columns, depth, alongK: liesAlongK(mode, operand) });
+  const [slabA, slabB] = [slab("A"), slab("B")];
+  const [blocksA, blocks] = [blocksOf(slabA), blocksOf(slabA) + blocksOf(slabB)];
+  const code = /* wgsl */ `
+${GEMM_PARAMS}
+${gemmBuffers(shape)}
+${declareSlab(slabA, "p.m")}
+${declareSlab(slabB, "p.n")}
+
+@compute @workgroup_size(${threads})
 fn main(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) thread: u32,
 ) {
-  ${gemmTile(SIDE, SIDE)}
-  let ownRow = thread / ${THREADS}u * ${OWN}u;
-  let ownColumn = thread % ${THREADS}u * ${OWN}u;
+  ${gemmTile(rows, columns)}
+  let rowQuad = thread / ${threadsX}u;
+  let columnQuad = thread % ${threadsX}u;
   let startA = batch * p.strideA;
   let startB = batch * p.strideB;
-${unroll(OWN, (row) => `  var c${row} = vec4f();`)}
+${forEachOwn(shape, (row, quad) => `  var c${row}_${quad} = vec4f();`)}
 
-  for (var k0 = 0u; k0 < p.k; k0 += ${DEPTH}u) {
-    for (var load = 0u; load < ${LOADS}u; load++) {
-      let index = thread + load * ${THREADS * THREADS}u;
-      ${mode === "TN" ? fillSlab("A", "row0", alongLines("p.m")) : fillSlab("A", "row0", ALONG_K)}
-      ${mode === "NT" ? fillSlab("B", "column0", ALONG_K) : fillSlab("B", "column0", alongLines("p.n"))}
+  for (var k0 = 0u; k0 < p.k; k0 += ${depth}u) {
+    for (var block = thread; block < ${blocks}u; block += ${threads}u) {
+      if (block < ${blocksA}u) { fillA(block, startA, row0, k0); } else { fillB(block - ${blocksA}u, startB, column0, k0); }
     }
     workgroupBarrier();
-    for (var k = 0u; k < ${DEPTH}u; k++) {
-      let b0 = four(k * ${SIDE}u + ownColumn);
-${unroll(OWN, (row) => `      c${row} += slabA[k * ${SIDE}u + ownRow + ${row}u] * b0;`)}
+    for (var k = 0u; k < ${depth}u; k++) {
+${unroll(ownRows / 4, (quad) => `      let a${quad} = slabA[k * ${strideOf(slabA)}u + rowQuad + ${quad * threadsY}u];`)}
+${unroll(ownColumns / 4, (quad) => `      let b${quad} = slabB[k * ${strideOf(slabB)}u + columnQuad + ${quad * threadsX}u];`)}
+${forEachOwn(shape, (row, quad) => `      c${row}_${quad} += a${row >> 2}.${AXES[row % 4]} * b${quad};`)}
     }
     workgroupBarrier();
   }
-${unroll(OWN, storeRow)}
+${unroll(ownRows, (row) => storeRow(shape, row))}
 }`;
-  const label = `gemm ${mode} tile ${SIDE}x${SIDE}`;
-  return { source: { label, code, bindings: ["read", "read", "read_write"] }, rows: SIDE, columns: SIDE };
+  const label = `gemm ${mode} tile ${rows}x${columns}x${depth}${layoutLabel(shape)}`;
+  return { source: { label, code, bindings: ["read", "read", "read_write"] }, rows, columns };
 }
 
-// Neighbouring threads read along the operand's contiguous axis; a line is a row of A or a column of B.
-interface Layout {
-  readonly line: string;
-  readonly depth: string;
-  readonly at: string;
+const forEachOwn = ({ ownRows, ownColumns }: TileShape, line: (row: number, quad: number) => string): string =>
+  unroll(ownRows, (row) => unroll(ownColumns / 4, (quad) => line(row, quad)));
+
+/** `depth` rows of quads of lines (rows of A or columns of B). */
+interface Slab {
+  readonly operand: Operand;
+  readonly lines: number;
+  readonly depth: number;
+  /** Whether neighbours in memory are neighbours along k, else of the next line. */
+  readonly alongK: boolean;
 }
 
-const ALONG_K: Layout = { line: `index / ${DEPTH}u`, depth: `index % ${DEPTH}u`, at: "line * p.k + k" };
+const liesAlongK = (mode: GemmMode, operand: Operand): boolean => (operand === "A" ? mode !== "TN" : mode === "NT");
+const blocksOf = ({ lines, depth }: Slab): number => (lines / 4) * (depth / 4);
+/** Quads from one k to the next: odd, so that the rows of a block that was read along k begin in different banks. */
+const strideOf = ({ lines }: Slab): number => lines / 4 + 1;
 
-const alongLines = (lines: string): Layout => ({
-  line: `index % ${SIDE}u`,
-  depth: `index / ${SIDE}u`,
-  at: `k * ${lines} + line`,
-});
+/**
+ * The slab and what fills one block of it, four lines by four k. Neighbouring threads read along the contiguous axis. A line past the
+ * edge reads something and is not stored; k past the edge reads zeros.
+ */
+function declareSlab(slab: Slab, lengthOfRow: string): string {
+  const { operand, lines, depth, alongK } = slab;
+  const load = (j: number): string =>
+    alongK
+      ? `load${operand}(start + (line + ${j}u) * p.k + k, p.k - k)`
+      : `load${operand}(start + (k + ${j}u) * ${lengthOfRow} + line, keepK(k + ${j}u))`;
+  const four = `mat4x4f(${[0, 1, 2, 3].map(load).join(", ")})`;
+  const [quad, step] = alongK ? [`block / ${depth / 4}u`, `block % ${depth / 4}u`] : [`block % ${lines / 4}u`, `block / ${lines / 4}u`];
+  return /* wgsl */ `
+var<workgroup> slab${operand}: array<vec4f, ${depth * strideOf(slab)}>;
+fn fill${operand}(block: u32, start: u32, line0: u32, k0: u32) {
+  let line = line0 + 4u * (${quad});
+  let k = k0 + 4u * (${step});
+  var four = mat4x4f();
+  if (k < p.k) { four = ${alongK ? `transpose(${four})` : four}; }
+  let at = 4u * (${step}) * ${strideOf(slab)}u + ${quad};
+${unroll(4, (j) => `  slab${operand}[at + ${j * strideOf(slab)}u] = four[${j}];`)}
+}`;
+}
 
-// A line past the edge reads something and is not stored; k past the edge reads zeros.
-const fillSlab = (operand: "A" | "B", line0: string, layout: Layout): string => /* wgsl */ `{
-        let depth = ${layout.depth};
-        let line = ${line0} + ${layout.line};
-        let k = k0 + depth;
-        let value = ${operand.toLowerCase()}[start${operand} + ${layout.at}];
-        slab${operand}[depth * ${SIDE}u + ${layout.line}] = select(0.0, value, k < p.k);
-      }`;
-
-function storeRow(row: number): string {
-  return /* wgsl */ `  if (row0 + ownRow + ${row}u < p.m) {
-    let start = (batch * p.m + row0 + ownRow + ${row}u) * p.n;
-    for (var j = 0u; j < ${OWN}u; j++) {
-      let column = column0 + ownColumn + j;
-      if (column < p.n) { c[start + column] = c${row}[j]; }
-    }
+function storeRow({ threadsX, threadsY, ownColumns }: TileShape, row: number): string {
+  const place = 4 * threadsY * (row >> 2) + (row % 4);
+  return /* wgsl */ `  {
+    let row = row0 + 4u * rowQuad + ${place}u;
+    let start = (batch * p.m + row) * p.n;
+${unroll(ownColumns / 4, (quad) => {
+  const column = `column0 + 4u * columnQuad + ${4 * threadsX * quad}u`;
+  return `    if (row < p.m && ${column} < p.n) { store(start + ${column}, p.n - (${column}), c${row}_${quad}); }`;
+})}
   }`;
 }

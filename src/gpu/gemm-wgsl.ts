@@ -1,5 +1,7 @@
+import type { StoredFormat } from "../tensor/dtype.ts";
 import type { KernelSource } from "../tensor/op-spec.ts";
 import { GROUP_NUMBER } from "./fold-grid.ts";
+import { storedFours } from "./stored-kernels.ts";
 
 /** How A and B are stored: NN is A[m,k]·B[k,n], NT is A[m,k]·B[n,k]ᵀ, TN is A[k,m]ᵀ·B[k,n]. */
 export type GemmMode = "NN" | "NT" | "TN";
@@ -20,29 +22,53 @@ export const GEMM_PARAMS = /* wgsl */ `
 struct Params { m: u32, n: u32, k: u32, strideA: u32, strideB: u32, rowTiles: u32, columnTiles: u32, tiles: u32 }
 @group(1) @binding(0) var<uniform> p: Params;`;
 
+/** What B's elements are stored as. */
+export type GemmFormat = "f32" | StoredFormat;
+
+/** How the matrices lie in their buffers. */
+export interface GemmLayout {
+  /** Every row of the f32 matrices is a multiple of four elements, and so is k. */
+  readonly aligned: boolean;
+  /** What B is stored as; of a stored format every row is a multiple of four elements, aligned or not. */
+  readonly format: GemmFormat;
+}
+
+/** What the name of a kernel says of its layout. */
+export const layoutLabel = ({ aligned, format }: GemmLayout): string => `${format === "f32" ? "" : ` ${format}`}${aligned ? "" : " ragged"}`;
+
 /**
- * Declares the three buffers, as vec4f when every row is a multiple of four elements, and
+ * Declares the three buffers, as vec4f where every row is a multiple of four elements and B as words where it is stored, and
  * `loadA`, `loadB` (four elements from `at` on; from the `keep`-th on they are zero), `keepK` (all four elements of
  * row k, none past the edge) and `store`.
  */
-export const gemmBuffers = (aligned: boolean): string => (aligned ? ALIGNED : RAGGED);
-
-const declare = (element: string): string => /* wgsl */ `
+export function gemmBuffers({ aligned, format }: GemmLayout): string {
+  const element = aligned ? "vec4f" : "f32";
+  return /* wgsl */ `
 @group(0) @binding(0) var<storage, read> a: array<${element}>;
-@group(0) @binding(1) var<storage, read> b: array<${element}>;
-@group(0) @binding(2) var<storage, read_write> c: array<${element}>;`;
+@group(0) @binding(1) var<storage, read> b: array<${format === "f32" ? element : "u32"}>;
+@group(0) @binding(2) var<storage, read_write> c: array<${element}>;
+${aligned ? ALIGNED : RAGGED}
+fn loadA(at: u32, keep: u32) -> vec4f { return ${aligned ? "a[at / 4u]" : raggedLoad("a")}; }
+${format === "f32" ? "" : storedFours(format, "b")}
+fn loadB(at: u32, keep: u32) -> vec4f { return ${loadOfB({ aligned, format })}; }`;
+}
 
-const ALIGNED = /* wgsl */ `${declare("vec4f")}
-fn loadA(at: u32, keep: u32) -> vec4f { return a[at / 4u]; }
-fn loadB(at: u32, keep: u32) -> vec4f { return b[at / 4u]; }
+function loadOfB({ aligned, format }: GemmLayout): string {
+  if (format === "f32") return aligned ? "b[at / 4u]" : raggedLoad("b");
+  const four = "four_at(at, p.n * p.k)";
+  return aligned ? four : `first(keep, ${four})`;
+}
+
+const raggedLoad = (from: "a" | "b"): string =>
+  `first(keep, vec4f(${[0, 1, 2, 3].map((i) => `${from}[at + ${i}u]`).join(", ")}))`;
+
+const ALIGNED = /* wgsl */ `
 fn keepK(k: u32) -> u32 { return 4u; }
 fn store(at: u32, keep: u32, value: vec4f) { c[at / 4u] = value; }`;
 
 // select, not a product with zero: what lies past the edge may be NaN.
-const RAGGED = /* wgsl */ `${declare("f32")}
+const RAGGED = /* wgsl */ `
 fn first(keep: u32, value: vec4f) -> vec4f { return select(vec4f(), value, vec4u(0u, 1u, 2u, 3u) < vec4u(keep)); }
-fn loadA(at: u32, keep: u32) -> vec4f { return first(keep, vec4f(a[at], a[at + 1u], a[at + 2u], a[at + 3u])); }
-fn loadB(at: u32, keep: u32) -> vec4f { return first(keep, vec4f(b[at], b[at + 1u], b[at + 2u], b[at + 3u])); }
 fn keepK(k: u32) -> u32 { return select(0u, 4u, k < p.k); }
 fn store(at: u32, keep: u32, value: vec4f) {
   c[at] = value.x;

@@ -1,8 +1,10 @@
+import type { StoredFormat } from "../tensor/dtype.ts";
 import type { KernelDispatch, KernelPlan, KernelProfile } from "../tensor/op-spec.ts";
 import { foldGrid } from "./fold-grid.ts";
 import { type LaneKernelShape, laneKernel } from "./gemm-lanes.ts";
-import { tileKernel } from "./gemm-tile.ts";
-import type { GemmKernel, GemmMode } from "./gemm-wgsl.ts";
+import { type TileKernelShape, tileKernel } from "./gemm-tile.ts";
+import { tileFor } from "./gemm-tile-choice.ts";
+import type { GemmFormat, GemmKernel, GemmMode } from "./gemm-wgsl.ts";
 import { partsPlan } from "./sum-kernel.ts";
 
 export type { GemmMode } from "./gemm-wgsl.ts";
@@ -24,17 +26,29 @@ export interface GemmSize {
  * zeros for k = 0. A gradient of a narrow weight, a long sum with few results, is summed in parts side by side.
  */
 export function gemmPlan(profile: KernelProfile, mode: GemmMode, size: GemmSize): KernelPlan {
-  const { batch, m, n, k, strideA = m * k, strideB = k * n } = size;
-  const full = { batch, m, n, k, strideA, strideB };
+  const full = filled(size);
+  const { batch, m, n, k } = full;
   const whole = dispatchOf(profile, mode, full);
-  const parts = mode === "TN" && batch === 1 ? partsFor(profile, k, whole.params[TILES]) : 1;
+  const parts = mode === "TN" && batch === 1 ? partsFor(profile, k, whole.params[TILE_COUNT]) : 1;
   if (parts === 1) return whole;
   const part = { ...full, batch: parts, k: k / parts, strideA: (k / parts) * m, strideB: (k / parts) * n };
   return { ...partsPlan(profile, parts, m * n), first: { ...dispatchOf(profile, mode, part), floats: parts * m * n } };
 }
 
+const filled = ({ batch, m, n, k, strideA = m * k, strideB = k * n }: GemmSize): Required<GemmSize> => ({ batch, m, n, k, strideA, strideB });
+
+/**
+ * Plans a product as `gemmPlan`, of one B in a stored format that is decoded on its way: buffers A, B as words, C.
+ *
+ * @returns null where the rows of B do not consist of whole fours
+ */
+export function storedGemmPlan(format: StoredFormat, profile: KernelProfile, mode: "NN" | "NT", size: Omit<GemmSize, "batch">): KernelPlan | null {
+  const row = mode === "NT" ? size.k : size.n;
+  return row % 4 === 0 ? dispatchOf(profile, mode, filled({ ...size, batch: 1 }), format) : null;
+}
+
 /** Position of the number of workgroups in the parameters. */
-const TILES = 7;
+const TILE_COUNT = 7;
 /** Workgroups that keep an adapter busy: one that computes on the CPU, and a GPU. */
 const BUSY = { software: 2, hardware: 128 };
 /** Shortest sum that is worth a workgroup. */
@@ -48,9 +62,13 @@ function partsFor({ isSoftware }: KernelProfile, k: number, tiles: number): numb
   return parts;
 }
 
-function dispatchOf(profile: KernelProfile, mode: GemmMode, size: Required<GemmSize>): KernelDispatch {
-  const { batch, m, n, k, strideA, strideB } = size;
-  const { source, rows, columns } = chooseKernel(profile, mode, size);
+function dispatchOf(profile: KernelProfile, mode: GemmMode, size: Required<GemmSize>, format: GemmFormat = "f32"): KernelDispatch {
+  return gemmDispatch(chooseKernel(profile, mode, size, format), size);
+}
+
+/** One dispatch of a kernel over all of C. */
+export function gemmDispatch({ source, rows, columns }: GemmKernel, size: GemmSize): KernelDispatch {
+  const { batch, m, n, k, strideA, strideB } = filled(size);
   const rowTiles = Math.ceil(m / rows);
   const columnTiles = Math.ceil(n / columns);
   const tiles = batch * rowTiles * columnTiles;
@@ -58,13 +76,13 @@ function dispatchOf(profile: KernelProfile, mode: GemmMode, size: Required<GemmS
   return { kernel: source, grid: foldGrid(tiles), params };
 }
 
-function chooseKernel(profile: KernelProfile, mode: GemmMode, size: Required<GemmSize>): GemmKernel {
-  if (!profile.isSoftware) return tiled(mode);
-  const aligned = isAligned(mode, size);
+function chooseKernel(profile: KernelProfile, mode: GemmMode, size: Required<GemmSize>, format: GemmFormat): GemmKernel {
+  const layout = { aligned: isAligned(mode, size), format };
+  if (!profile.isSoftware) return tiled({ mode, ...layout, ...tileFor(profile, size, BUSY.hardware) });
   const lanes = profile.subgroups ? profile.subgroupSize : null;
-  if (lanes !== 4 && lanes !== 8 && lanes !== 16) return inLanes({ mode, aligned, lanes: 8, share: false, rows: 8 });
+  if (lanes !== 4 && lanes !== 8 && lanes !== 16) return inLanes({ mode, ...layout, lanes: 8, share: false, rows: 8 });
   const rows = lanes === 4 || (lanes === 8 && size.m <= 8) ? 8 : 16;
-  return inLanes({ mode, aligned, lanes, share: true, rows });
+  return inLanes({ mode, ...layout, lanes, share: true, rows });
 }
 
 function isAligned(mode: GemmMode, { m, n, k, strideA, strideB }: Required<GemmSize>): boolean {
@@ -80,6 +98,5 @@ function once(key: string, build: () => GemmKernel): GemmKernel {
   return kernel;
 }
 
-const tiled = (mode: GemmMode): GemmKernel => once(`tile ${mode}`, () => tileKernel(mode));
-const inLanes = (shape: LaneKernelShape): GemmKernel =>
-  once(`${shape.mode} ${shape.lanes} ${shape.rows} ${shape.aligned} ${shape.share}`, () => laneKernel(shape));
+const tiled = (shape: TileKernelShape): GemmKernel => once(`tile ${Object.values(shape).join(" ")}`, () => tileKernel(shape));
+const inLanes = (shape: LaneKernelShape): GemmKernel => once(Object.values(shape).join(" "), () => laneKernel(shape));

@@ -40,6 +40,8 @@ export interface GpuProfile extends AdapterSummary {
   readonly subgroupMaxSize: number;
   readonly features: GpuFeatures;
   readonly limits: GpuLimits;
+  /** Names of the tiles of a product that pay here, from large to small, once they were measured. */
+  tiles?: readonly string[];
 }
 
 const LIMITS = [

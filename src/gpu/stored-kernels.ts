@@ -4,20 +4,18 @@ import { foldGrid, GROUP_NUMBER } from "./fold-grid.ts";
 
 const WORKGROUP = 64;
 
-// Everything goes through u32: a float may lose a NaN's payload or a subnormal on the way.
+// Everything goes through u32: a float may lose a NaN's payload on the way. Subnormals of f16 are whole multiples of 2^-24.
+const widenF16 = (name: string, [u, f]: readonly [bits: string, floats: string]): string => /* wgsl */ `
+fn ${name}(half: ${u}) -> ${u} {
+  let exponent = half & ${u}(0x7c00u);
+  let rebased = ((half & ${u}(0x7fffu)) << ${u}(13u)) + select(${u}(0x38000000u), ${u}(0x70000000u), exponent == ${u}(0x7c00u));
+  let subnormal = bitcast<${u}>(${f}(half & ${u}(0x3ffu)) * 0x1p-24f);
+  return ((half & ${u}(0x8000u)) << ${u}(16u)) | select(rebased, subnormal, exponent == ${u}(0u));
+}`;
+
 const WIDEN: Readonly<Record<HalfFormat, string>> = {
   bf16: "fn widen(half: u32) -> u32 { return half << 16u; }",
-  f16: /* wgsl */ `
-fn widen(half: u32) -> u32 {
-  let sign = (half & 0x8000u) << 16u;
-  let exponent = (half >> 10u) & 31u;
-  let mantissa = half & 0x3ffu;
-  if (exponent == 31u) { return sign | 0x7f800000u | (mantissa << 13u); }
-  if (exponent > 0u) { return sign | ((exponent + 112u) << 23u) | (mantissa << 13u); }
-  if (mantissa == 0u) { return sign; }
-  let shift = countLeadingZeros(mantissa) - 21u;
-  return sign | ((113u - shift) << 23u) | (((mantissa << shift) & 0x3ffu) << 13u);
-}`,
+  f16: widenF16("widen", ["u32", "f32"]),
 };
 
 const NARROW: Readonly<Record<HalfFormat, string>> = {
@@ -51,6 +49,10 @@ fn nibble(i: u32) -> f32 {
   let at = (i >> 5u) * 16u + (i & 15u);
   return f32((words[at >> 2u] >> ((at & 3u) * 8u + ((i >> 4u) & 1u) * 4u)) & 15u);
 }`;
+const NIBBLES = /* wgsl */ `
+fn nibbles(i: u32) -> vec4f {
+  return vec4f((vec4u(words[(i >> 5u) * 4u + ((i & 15u) >> 2u)]) >> (vec4u(0u, 8u, 16u, 24u) + ((i >> 4u) & 1u) * 4u)) & vec4u(15u));
+}`;
 const halfReader = (format: HalfFormat): string => `${WIDEN[format]}
 fn bits_at(i: u32, size: u32) -> u32 { return widen(${half("i")}); }`;
 
@@ -81,6 +83,38 @@ fn bits_at(i: u32, size: u32) -> u32 {
  */
 export const storedReader = (format: StoredFormat, buffer: string): string =>
   READERS[format].replaceAll("words[", `${buffer}[`);
+
+// Four neighbours lie in one word, or in two; the first of them is at a multiple of four.
+const FOURS: Readonly<Record<StoredFormat, string>> = {
+  bf16: /* wgsl */ `
+fn four_at(i: u32, size: u32) -> vec4f {
+  let pair = vec2u(words[i >> 1u], words[(i >> 1u) + 1u]).xxyy;
+  return bitcast<vec4f>((pair << vec4u(16u, 0u, 16u, 0u)) & vec4u(0xffff0000u));
+}`,
+  f16: /* wgsl */ `${widenF16("widen_four", ["vec4u", "vec4f"])}
+fn four_at(i: u32, size: u32) -> vec4f {
+  let pair = vec2u(words[i >> 1u], words[(i >> 1u) + 1u]).xxyy;
+  return bitcast<vec4f>(widen_four((pair >> vec4u(0u, 16u, 0u, 16u)) & vec4u(0xffffu)));
+}`,
+  q8_0: /* wgsl */ `${WIDEN.f16}
+fn four_at(i: u32, size: u32) -> vec4f {
+  let q = (vec4i(bitcast<i32>(words[i >> 2u])) << vec4u(24u, 16u, 8u, 0u)) >> vec4u(24u);
+  return vec4f(q) * ${scale("size / 2u + (i >> 5u)")};
+}`,
+  q4_0: /* wgsl */ `${WIDEN.f16} ${NIBBLES}
+fn four_at(i: u32, size: u32) -> vec4f { return (nibbles(i) - 8.0) * ${scale("size / 4u + (i >> 5u)")}; }`,
+  q4_1: /* wgsl */ `${WIDEN.f16} ${NIBBLES}
+fn four_at(i: u32, size: u32) -> vec4f {
+  let pair = words[size / 8u + (i >> 5u)];
+  return nibbles(i) * bitcast<f32>(widen(pair & 0xffffu)) + bitcast<f32>(widen(pair >> 16u));
+}`,
+};
+
+/**
+ * WGSL for kernels that read a stored operand as it lies, four elements at a time: `four_at(i: u32, size: u32) -> vec4f`, elements
+ * `i` to `i + 3` of `buffer` (an array of u32 words) for a multiple `i` of four. `size` is the number of its elements.
+ */
+export const storedFours = (format: StoredFormat, buffer: string): string => FOURS[format].replaceAll("words[", `${buffer}[`);
 
 /** A kernel of one u32 word an invocation, `y[i]` from the words of `x`; `dims.count` is the number of elements of `y`. */
 const wordKernel = (label: string, helpers: string, body: string): KernelSource => ({

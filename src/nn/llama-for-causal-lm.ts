@@ -1,4 +1,5 @@
 import type { LlamaConfig } from "../io/index.ts";
+import { tileCache } from "../io/tile-cache.ts";
 import {
   defaultDevice,
   type DeviceChoice,
@@ -11,6 +12,7 @@ import {
   slice,
   squeeze,
   tidy,
+  tuneGpu,
   zeros,
 } from "../ops/index.ts";
 import type { BlockFormat } from "../tensor/dtype.ts";
@@ -133,7 +135,8 @@ export class LlamaForCausalLM extends Module {
   /**
    * Load a checkpoint directory of Hugging Face's layout (config.json, model.safetensors or its shards) in
    * eval mode. With weights in a stored format (f16, bf16, quantised) all of it is
-   * frozen.
+   * frozen. The first large model on a hardware GPU measures which kernels are fast there and keeps that in
+   * XDG_CACHE_HOME/polargrad (~/.cache/polargrad); POLARGRAD_AUTOTUNE=off does not.
    *
    * @throws FileError, ConfigError, CheckpointError, SafetensorsError for what cannot be read;
    * StateDictError, which names every tensor that is missing, unexpected or of another shape than config.json
@@ -155,6 +158,7 @@ export class LlamaForCausalLM extends Module {
       );
     }
     const config = await readLlamaConfig(dir);
+    if (device === "webgpu") await tuneGpu(tileCache, config.hiddenSize * Math.max(config.intermediateSize, config.vocabSize));
     const model = new LlamaForCausalLM(config, PLACEHOLDERS, dir);
     try {
       await loadWeights(model, dir, { dtype, quantize, device });

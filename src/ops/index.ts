@@ -78,5 +78,6 @@ export { hostTensor } from "./host-tensor.ts";
 export { closeDevice, currentGpu, type DeviceChoice, type DeviceInfo, init, openDevice } from "./init.ts";
 export { to } from "./to.ts";
 export { defaultDevice } from "./device.ts";
+export { tuneGpu } from "./tune.ts";
 export { checkpoint, enableGrad, held, isGradEnabled, noGrad, tidy } from "../autograd/index.ts";
 export { getGeneratorState, type GeneratorState, manualSeed, setGeneratorState } from "../tensor/generator.ts";

@@ -64,10 +64,9 @@ export const linearCrossEntropy = defineOp(
       const flat = reshape(broadcast(labels, shape), { shape: [sizeOf(shape)] });
       const wide = broadcast(x, [...shape, x.shape[x.rank - 1]]);
       const attrs = { ignoreIndex, reduction, chunk };
-      if (x.device === "cpu" && x.dtype === "f32") return lossWithCotangents(rows(wide), weight, flat, attrs);
-      // Decoded once, not for each chunk.
+      if (x.dtype === "f32") return lossWithCotangents(rows(wide), weight, flat, attrs);
+      // In f64 no kernel decodes: once, not for each chunk.
       const head = isStored(weight.dtype) ? cast(weight, { dtype: x.dtype }) : weight;
-      if (x.dtype === "f32") return lossWithCotangents(rows(wide), head, flat, attrs);
       return chunkedLoss({ x: rows(wide), weight: head, labels: flat }, attrs);
     },
     domain: { labels: labelDomain },

@@ -1,6 +1,6 @@
 import { gemm } from "../cpu/gemm.ts";
 import { gemmStored, linearFewRows } from "../cpu/stored.ts";
-import { gemmPlan } from "../gpu/gemm.ts";
+import { gemmPlan, storedGemmPlan } from "../gpu/gemm.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { defineOp } from "./define-op.ts";
 import { rows } from "./rows.ts";
@@ -29,6 +29,7 @@ export const linear = defineOp("linear", "x[*, k], weight[m, k]:float|stored -> 
       return true;
     },
     packed: {
+      wgsl: (format, profile, { n, m, k }) => storedGemmPlan(format, profile, "NT", { m: n, n: m, k }),
       simd: (format) => (data, { x }, y, { n, m, k }) =>
         linearFewRows(x, { format, data }, y, { rows: n, m, k }) || gemmStored("NT", n, m, k, x, { format, data }, y),
     },
@@ -63,6 +64,7 @@ export const linearDx = defineOp("linearDx", "dy[*, m], weight[m, k]:float|store
       return true;
     },
     packed: {
+      wgsl: (format, profile, { n, m, k }) => storedGemmPlan(format, profile, "NN", { m: n, n: k, k: m }),
       simd: (format) => (data, { dy }, dx, { n, m, k }) => gemmStored("NN", n, k, m, dy, { format, data }, dx),
     },
   },

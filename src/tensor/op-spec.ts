@@ -57,6 +57,10 @@ export interface KernelPlan extends KernelDispatch {
 /** What a hand-written kernel may ask about the adapter. */
 export interface KernelProfile {
   readonly isSoftware: boolean;
+  /** Who made it, as WebGPU names them: "nvidia", "amd", "intel", "apple" and others; unknown where it is absent. */
+  readonly vendor?: string;
+  /** Names of the tiles of a product that pay on this GPU, from large to small; absent where they were not measured. */
+  readonly tiles?: readonly string[];
   /** The one subgroup size of the adapter, or null when it varies or there are none. */
   readonly subgroupSize: number | null;
   readonly subgroups: boolean;

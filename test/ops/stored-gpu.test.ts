@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { cast, closeDevice, currentGpu, embedding, noGrad, quantize, randn, tensor, to } from "../../src/ops/index.ts";
+import { GpuMemoryError } from "../../src/gpu/errors.ts";
+import { cast, closeDevice, currentGpu, embedding, linear, linearCrossEntropy, noGrad, quantize, randn, tensor, tidy, to } from "../../src/ops/index.ts";
 import { fromArray } from "../../src/ops/device.ts";
 import { openDevice } from "../../src/ops/init.ts";
 import { decode, encode } from "../../src/tensor/stored-format.ts";
@@ -24,6 +25,28 @@ function edgeWords(): Uint32Array {
   }
   return Uint32Array.from(words);
 }
+
+it.each(["f16", "bf16", "q8_0", "q4_0", "q4_1"] as const)("no product makes room for %s decoded", async (format) => {
+  const gpu = currentGpu();
+  if (!gpu) throw new Error("no GPU");
+  const plain = randn([512, 512], { device: "cpu" });
+  const isBlock = format !== "f16" && format !== "bf16";
+  const weight = await to(isBlock ? quantize(plain, { format }) : cast(plain, { dtype: format }), "webgpu");
+  const x = randn([2, 512], { device: "webgpu", requiresGrad: true });
+  const labels = tensor([1, 2], { dtype: "i32", device: "webgpu" });
+  const { ledger } = gpu;
+  const { budget } = ledger;
+  ledger.budget = ledger.live + 2 ** 18;
+  try {
+    expect(() => cast(weight, { dtype: "f32" })).toThrow(GpuMemoryError);
+    const y = tidy(() => linear(x, weight));
+    y.backward({ gradient: y.detach() });
+    tidy(() => linearCrossEntropy(x, weight, labels, { chunk: 1 })).backward();
+    expect((await x.grad?.data())?.every(Number.isFinite)).toBe(true);
+  } finally {
+    ledger.budget = budget;
+  }
+});
 
 describe.each(["q8_0", "q4_0", "q4_1"] as const)("%s on the GPU", (format) => {
   it("is decoded to the values that the CPU gives, and moves bit for bit", async () => {
