@@ -16,7 +16,7 @@ export function zeroArena(gpu: Gpu, lengths: readonly number[], label: string): 
   try {
     while (made.length < lengths.length) {
       const sizes = firstFit(lengths.slice(made.length).map(slotBytes), gpu.pool.largest);
-      const whole = GpuStorage.allocate(gpu, "f32", sizes.reduce((sum, bytes) => sum + bytes, 0) / 4, label);
+      const whole = GpuStorage.allocate(gpu, "f32", sizes.reduce((sum, bytes) => sum + bytes, 0) / 4, label, true);
       gpu.stream.clear(whole.buffer);
       let offset = 0;
       for (const bytes of sizes) {

@@ -86,13 +86,13 @@ export class BufferPool {
   }
 
   /**
-   * Leases a buffer of at least `bytes`; `label` names it in errors. Throws `GpuMemoryError` over the budget,
+   * Leases a buffer of at least `bytes`, of up to twice of that unless it is `toStay`; `label` names it in errors. Throws `GpuMemoryError` over the budget,
    * `GpuLimitError` above maxStorageBufferBindingSize, `GpuDeviceLostError` after a loss.
    */
-  acquire(bytes: number, label = "a buffer"): GpuBuffer {
+  acquire(bytes: number, label = "a buffer", toStay = false): GpuBuffer {
     this.#health.check();
     const capacity = this.#capacityFor(bytes, label);
-    const free = (this.#inLane ? this.#laneFree.take(capacity) : undefined) ?? this.#free.take(capacity);
+    const free = (this.#inLane ? this.#laneFree.take(capacity, toStay) : undefined) ?? this.#free.take(capacity, toStay);
     const id = free?.id ?? this.#created;
     const lease = new GpuBuffer(id, free?.buffer ?? this.#create(capacity, label), bytes, free?.capacity ?? capacity, label);
     this.#leases.set(id, lease);

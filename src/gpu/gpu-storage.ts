@@ -30,8 +30,8 @@ export class GpuStorage implements Storage {
     this.#whole = whole;
   }
 
-  /** A storage **with garbage in it**, for a kernel to fill. Throws `GpuMemoryError` or `GpuLimitError`. */
-  static allocate(gpu: Gpu, dtype: DType, length: number, label: string = dtype): GpuStorage {
+  /** A storage **with garbage in it**, for a kernel to fill; one that is `toStay` takes no more memory than it needs. Throws `GpuMemoryError` or `GpuLimitError`. */
+  static allocate(gpu: Gpu, dtype: DType, length: number, label: string = dtype, toStay = false): GpuStorage {
     if (dtype === "f64") {
       throw new ArgumentError(
         "GpuStorage",
@@ -41,7 +41,7 @@ export class GpuStorage implements Storage {
         "f64 is computed on the CPU only",
       );
     }
-    return new GpuStorage(gpu, dtype, length, gpu.pool.acquire(length * bytesPerElement(dtype), label), null);
+    return new GpuStorage(gpu, dtype, length, gpu.pool.acquire(length * bytesPerElement(dtype), label, toStay), null);
   }
 
   /** A storage with a copy of `data`, packed for a stored format. Throws `GpuMemoryError` or `GpuLimitError`. */
@@ -54,7 +54,7 @@ export class GpuStorage implements Storage {
     if (!(data instanceof arrayType(dtype))) {
       throw new ArgumentError("GpuStorage", "data", `an array of ${dtype}`, data.constructor.name);
     }
-    const storage = GpuStorage.allocate(gpu, dtype, data.byteLength / bytesPerElement(dtype), label);
+    const storage = GpuStorage.allocate(gpu, dtype, data.byteLength / bytesPerElement(dtype), label, true);
     try {
       gpu.stream.write(storage.buffer, data);
     } catch (error) {

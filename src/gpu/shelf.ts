@@ -13,10 +13,10 @@ export class Shelf {
   /** The capacities there have been, ascending. */
   readonly #capacities: number[] = [];
 
-  /** Takes a buffer of this capacity, or of the next up to twice of it, if one is there. */
-  take(capacity: number): GpuBuffer | undefined {
-    const exact = this.#free.get(capacity)?.pop();
-    if (exact) return exact;
+  /** Takes a buffer of this capacity or, unless it must be `exact`, of the next up to twice of it, if one is there. */
+  take(capacity: number, exact: boolean): GpuBuffer | undefined {
+    const same = this.#free.get(capacity)?.pop();
+    if (same || exact) return same;
     for (let i = this.#placeOf(capacity); i < this.#capacities.length && this.#capacities[i] <= SLACK * capacity; i++) {
       const found = this.#free.get(this.#capacities[i])?.pop();
       if (found) return found;
