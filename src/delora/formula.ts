@@ -1,4 +1,4 @@
-import { mul, noGrad, norm, rankOneScale, tidy } from "../ops/index.ts";
+import { deloraUp, mul, noGrad, norm, tidy } from "../ops/index.ts";
 import { keep } from "../tensor/scope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { type Factors, roundingOf } from "./adapter-layer.ts";
@@ -30,7 +30,5 @@ export const columnNorms = (weight: Tensor): Tensor => keep(noGrad(() => tidy(()
  * @param epsilon ε; next to nothing in the paper's formula, which has none
  */
 export function deloraFactors({ a, b, lambda, wNorm }: DeloraTensors, epsilon = NORM_EPSILON): Factors {
-  const [r] = a.shape;
-  const s = rankOneScale(norm(a, { axes: 1 }), norm(b, { axes: 0 }), lambda, { eps: epsilon, r });
-  return { down: mul(a, wNorm), up: mul(b, s) };
+  return { down: mul(a, wNorm), up: deloraUp(a, b, lambda, { eps: epsilon }) };
 }

@@ -11,6 +11,7 @@ export { concat, stack } from "./concat.ts";
 export { concatPair } from "./concat-pair.ts";
 export { cos } from "./cos.ts";
 export { crossEntropy } from "./cross-entropy.ts";
+export { deloraUp } from "./delora-up.ts";
 export { div } from "./div.ts";
 export { divOrZero } from "./div-or-zero.ts";
 export { dropout } from "./dropout.ts";

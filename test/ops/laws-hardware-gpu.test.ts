@@ -14,9 +14,9 @@ beforeAll(async () => {
 });
 afterAll(closeDevice);
 
-const PRODUCTS = /^(matmul.*|linear(Dx|Dweight)?)$/;
-const products = allOps.filter((op) => PRODUCTS.test(op.spec.name));
+const CHOOSES = /^(matmul.*|linear(Dx|Dweight)?|deloraUp.*)$/;
+const choosing = allOps.filter((op) => CHOOSES.test(op.spec.name));
 
-describe.each(products.map((op) => ({ name: op.spec.name, op })))("$name", ({ op }) => {
+describe.each(choosing.map((op) => ({ name: op.spec.name, op })))("$name", ({ op }) => {
   for (const law of opLaws(op, { device: "webgpu" })) it(law.name, law.run);
 });
