@@ -28,6 +28,7 @@ export interface KernelLayout {
 /** A kernel ready to run. */
 export interface CompiledKernel {
   readonly label: string;
+  readonly bindings: readonly Binding[];
   readonly layout: KernelLayout;
   readonly pipeline: GPUComputePipeline;
 }
@@ -79,7 +80,7 @@ export class KernelCache {
     );
     const [incident] = incidents;
     if (incident) throw failure(source.label, incident.detail);
-    return this.#keep(source, { label: source.label, layout, pipeline });
+    return this.#keep(source, { label: source.label, bindings: source.bindings, layout, pipeline });
   }
 
   /**
@@ -96,7 +97,7 @@ export class KernelCache {
     try {
       const pipeline = await this.#device.createComputePipelineAsync(descriptor);
       this.#health.check();
-      return this.#keep(source, { label: source.label, layout, pipeline });
+      return this.#keep(source, { label: source.label, bindings: source.bindings, layout, pipeline });
     } catch (cause) {
       this.#health.check();
       throw failure(source.label, cause instanceof Error ? cause.message : String(cause));

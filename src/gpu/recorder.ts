@@ -57,6 +57,12 @@ function nameOf(step: RecordedStep): string {
   return step.kind === "effect" ? "an effect on the host" : `the ${step.kind} of ${step.buffers[0].label}`;
 }
 
+/** The buffers that a step writes. */
+export function writtenBy(step: RecordedStep): readonly GpuBuffer[] {
+  if (step.kind === "dispatch") return step.buffers.filter((_, i) => step.kernel.bindings[i] === "read_write");
+  return step.buffers.slice(-1);
+}
+
 /**
  * What tells two runs of the same function apart, as the end of a sentence; null when the second does the same as the first
  * to the same buffers. Those that `isOwn` are the runs' own: they may differ.

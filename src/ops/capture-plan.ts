@@ -3,7 +3,7 @@ import type { GpuBuffer } from "../gpu/buffer.ts";
 import type { BufferPool } from "../gpu/buffer-pool.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { GpuStorage } from "../gpu/gpu-storage.ts";
-import { differenceOf, type RecordedStep } from "../gpu/recorder.ts";
+import { differenceOf, type RecordedStep, writtenBy } from "../gpu/recorder.ts";
 import type { Recording } from "../gpu/recording.ts";
 import { PolargradError } from "../tensor/errors.ts";
 import { getGeneratorState, setGeneratorState } from "../tensor/generator.ts";
@@ -38,6 +38,8 @@ export class CapturePlan {
   #laneVersion = -1;
   /** The parameters that a run read, and where their values were. */
   #parameters: ReadonlyMap<Parameter, Storage> = new Map();
+  /** Those of their storages that it changed. */
+  #changed: readonly GpuStorage[] = [];
   /** Random streams that a run takes. */
   #draws = 0;
 
@@ -67,7 +69,9 @@ export class CapturePlan {
   #valid(): Recording | null {
     const stays = this.#laneVersion === this.#gpu.pool.laneVersion && this.#recording?.current;
     const unmoved = ([parameter, storage]: [Parameter, Storage]): boolean => !parameter.disposed && parameter.storage === storage;
-    return stays && [...this.#parameters].every(unmoved) ? this.#recording : null;
+    // Who else holds the elements of a parameter must keep them: only a run of the function copies them first.
+    const alone = (storage: GpuStorage): boolean => !storage.isShared;
+    return stays && [...this.#parameters].every(unmoved) && this.#changed.every(alone) ? this.#recording : null;
   }
 
   dispose(): void {
@@ -121,6 +125,7 @@ export class CapturePlan {
       this.#recording = stream.recordingOf(all, outside, draws);
       this.#draws = getGeneratorState().draws - draws;
       this.#parameters = parameters;
+      this.#changed = changedOf(all, parameters.values());
       return;
     }
     this.#before = all;
@@ -167,4 +172,10 @@ export class CapturePlan {
 function outsideOf(steps: readonly RecordedStep[], pool: BufferPool): GpuBuffer[] {
   const used = new Set(steps.flatMap((step) => step.buffers.map((buffer) => buffer.lease)));
   return [...used].filter((buffer) => !pool.ownedByLane(buffer));
+}
+
+/** Those of some storages whose elements a run changed. */
+function changedOf(steps: readonly RecordedStep[], storages: Iterable<Storage>): GpuStorage[] {
+  const written = new Set(steps.flatMap(writtenBy).map((buffer) => buffer.lease));
+  return ([...storages] as GpuStorage[]).filter(({ buffer }) => written.has(buffer.lease));
 }

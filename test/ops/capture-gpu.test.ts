@@ -214,6 +214,30 @@ describe("a captured function", () => {
     weight.dispose();
   });
 
+  it("leaves alone what else holds the elements of a parameter that it changes", async () => {
+    const weight = new Parameter(row(1, 2));
+    const optimizer = new AdamW([weight], { lr: 0.5, weightDecay: 0 });
+    const { call } = counting((x: Tensor) => {
+      const loss = sum(mul(x, weight));
+      loss.backward();
+      optimizer.step();
+      optimizer.zeroGrad();
+      return [loss];
+    });
+    const snapshots: { readonly held: Tensor; readonly values: number[] }[] = [];
+    for (let i = 0; i < 12; i++) {
+      await valuesOf(call(row(1, -1)));
+      if (i % 5 === 4) snapshots.push({ held: weight.detach(), values: [...(await weight.data())] });
+    }
+    for (const { held, values } of snapshots) {
+      expect([...(await held.data())]).toEqual(values);
+      held.dispose();
+    }
+    expect((await weight.data())[0]).toBeCloseTo(1 - 12 * 0.5, 4);
+    optimizer.dispose();
+    weight.dispose();
+  });
+
   it("runs each time on the CPU", async () => {
     const { call, runs } = counting((x: Tensor) => [mul(x, 2)]);
     for (let i = 0; i < 4; i++) expect(await valuesOf(call(tensor([i], { device: "cpu" })))).toEqual([[2 * i]]);
