@@ -108,9 +108,13 @@ export interface Batch {
   readonly attentionMask: number[][];
 }
 
-/** Pad rows on the right to the longest of them: ids with `padId`, labels with -100, the mask with 0. */
-export function collate(rows: readonly EncodedRow[], padId: number): Batch {
-  const length = Math.max(0, ...rows.map(({ inputIds }) => inputIds.length));
+/**
+ * Pad rows on the right to the longest of them, rounded up to a multiple of `multipleOf`: ids with `padId`, labels with
+ * -100, the mask with 0.
+ */
+export function collate(rows: readonly EncodedRow[], padId: number, multipleOf = 1): Batch {
+  const longest = Math.max(0, ...rows.map(({ inputIds }) => inputIds.length));
+  const length = Math.ceil(longest / multipleOf) * multipleOf;
   const pad = (values: readonly number[], filler: number): number[] => [
     ...values,
     ...new Array<number>(length - values.length).fill(filler),

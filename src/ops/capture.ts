@@ -16,7 +16,7 @@ export interface Captured<A extends readonly Tensor[]> {
 }
 
 /** Shapes of arguments that one captured function keeps recordings for. */
-const MOST_PLANS = 32;
+const MOST_PLANS = 64;
 
 /**
  * A function whose work on WebGPU is recorded and from then on replayed without running the function: JavaScript then costs a

@@ -219,7 +219,7 @@ export class Trainer {
     const losses: Tensor[] = [];
     microBatches.begin();
     for (const rows of group) {
-      losses.push(microBatches.run({ ...collate(rows, padTokenId), numItemsInBatch }));
+      losses.push(microBatches.run({ ...collate(rows, padTokenId, LENGTH_MULTIPLE), numItemsInBatch }));
       await eventLoopTurn();
     }
     microBatches.finish();
@@ -228,6 +228,9 @@ export class Trainer {
     return values.reduce((sum, value) => sum + value, 0);
   }
 }
+
+/** Lengths that micro-batches are padded to, so that shapes come again and their work can be replayed; on every device, for the same dropout. */
+const LENGTH_MULTIPLE = 8;
 
 /** What a run works with. */
 interface Run {

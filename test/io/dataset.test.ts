@@ -220,6 +220,11 @@ describe("collate", () => {
         [1, 0, 0],
       ],
     });
+    expect(collate(rows, 9, 4).inputIds).toEqual([
+      [5, 6, 7, 9],
+      [8, 9, 9, 9],
+    ]);
+    expect(collate(rows, 9, 3)).toEqual(collate(rows, 9));
     expect(collate([], 0)).toEqual({ inputIds: [], labels: [], attentionMask: [] });
   });
 });
