@@ -20,7 +20,7 @@ export function gpu(): Promise<GpuChoice> {
   return choice;
 }
 
-/** Whether the figures, which are for Mesa's lavapipe, can be held against this adapter. */
+/** Whether this adapter is Mesa's lavapipe, which the targets of WebGPU rows are for. */
 export const isLavapipe = ({ adapter }: GpuChoice): boolean => /llvmpipe/i.test(adapter);
 
 async function findGpu(): Promise<GpuChoice> {

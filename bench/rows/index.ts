@@ -3,7 +3,7 @@ import { costRows } from "./cost.ts";
 import { cpuGemm, cpuGemmSkinny, cpuGemmSquare } from "./cpu-gemm.ts";
 import { deloraRows } from "./delora.ts";
 import { generationRows } from "./generation.ts";
-import { gpuMatmulRows } from "./gpu-matmul.ts";
+import { gpuMatmulRows, gpuStored } from "./gpu-matmul.ts";
 import { gpuColdStart, gpuOverhead } from "./gpu-start.ts";
 import { peerRows } from "./peers.ts";
 import { trainingRows } from "./training.ts";
@@ -16,6 +16,7 @@ const all: readonly Row[] = [
   ...deloraRows,
   ...generationRows,
   ...gpuMatmulRows,
+  gpuStored,
   gpuColdStart,
   gpuOverhead,
   ...costRows,

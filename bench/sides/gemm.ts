@@ -1,5 +1,5 @@
 import type { Round, Side } from "../harness/side.ts";
-import { type Device, linear, manualSeed, matmul, randn, type Tensor, tidy, type TypedArray } from "../../src/index.ts";
+import { cast, type Device, linear, manualSeed, matmul, quantize, randn, type Tensor, tidy, to, type TypedArray } from "../../src/index.ts";
 import { openSide } from "./open-side.ts";
 
 /** A product of an [m, k] matrix with a matrix [k, n] (NN) or a weight [n, k] (NT, as in a Linear). */
@@ -9,17 +9,19 @@ export interface GemmOptions {
   readonly m: number;
   readonly n: number;
   readonly k: number;
+  /** How b lies in memory. Default f32. */
+  readonly format?: "bf16" | "q8_0" | "q4_0";
   /** Also its gradients: products of m x n by the weight, and of its transpose by the input. */
   readonly backward?: boolean;
 }
 
 /** Times one product shape. Its facts give the error of the results; the last result of every round must be the first one again, but for rounding. */
 export async function gemm(options: GemmOptions): Promise<Side> {
-  const { device, mode, m, n, k, backward = false } = options;
+  const { device, mode, m, n, k, format, backward = false } = options;
   const facts = await openSide(device);
   manualSeed(1);
   const [a, dy] = [randn([m, k]), randn([m, n])];
-  const b = randn(mode === "NN" ? [k, n] : [n, k]);
+  const b = await to(stored(randn(mode === "NN" ? [k, n] : [n, k], { device: "cpu" }), format), device);
   a.requiresGrad = backward;
   b.requiresGrad = backward;
   const product = (): Tensor => (mode === "NN" ? matmul(a, b) : linear(a, b));
@@ -38,6 +40,11 @@ export async function gemm(options: GemmOptions): Promise<Side> {
     return { times };
   };
   return { facts: { ...facts, error }, run };
+}
+
+function stored(x: Tensor, format: GemmOptions["format"]): Tensor {
+  if (format === undefined) return x;
+  return format === "bf16" ? cast(x, { dtype: format }) : quantize(x, { format });
 }
 
 interface Timed extends Round {
