@@ -41,13 +41,18 @@ export const layoutLabel = ({ aligned, format }: GemmLayout): string => `${forma
  * `loadA`, `loadB` (four elements from `at` on; from the `keep`-th on they are zero), `keepK` (all four elements of
  * row k, none past the edge) and `store`.
  */
-export function gemmBuffers({ aligned, format }: GemmLayout): string {
+export const gemmBuffers = (layout: GemmLayout): string => /* wgsl */ `
+${gemmOperands(layout)}
+@group(0) @binding(2) var<storage, read_write> c: array<${layout.aligned ? "vec4f" : "f32"}>;
+${layout.aligned ? ALIGNED : RAGGED}`;
+
+/** As `gemmBuffers`, but only A and B with `loadA` and `loadB`. */
+export function gemmOperands({ aligned, format }: GemmLayout): string {
   const element = aligned ? "vec4f" : "f32";
   return /* wgsl */ `
 @group(0) @binding(0) var<storage, read> a: array<${element}>;
 @group(0) @binding(1) var<storage, read> b: array<${format === "f32" ? element : "u32"}>;
-@group(0) @binding(2) var<storage, read_write> c: array<${element}>;
-${aligned ? ALIGNED : RAGGED}
+${aligned ? "" : FIRST}
 fn loadA(at: u32, keep: u32) -> vec4f { return ${aligned ? "a[at / 4u]" : raggedLoad("a")}; }
 ${format === "f32" ? "" : storedFours(format, "b")}
 fn loadB(at: u32, keep: u32) -> vec4f { return ${loadOfB({ aligned, format })}; }`;
@@ -67,8 +72,9 @@ fn keepK(k: u32) -> u32 { return 4u; }
 fn store(at: u32, keep: u32, value: vec4f) { c[at / 4u] = value; }`;
 
 // select, not a product with zero: what lies past the edge may be NaN.
+const FIRST = "fn first(keep: u32, value: vec4f) -> vec4f { return select(vec4f(), value, vec4u(0u, 1u, 2u, 3u) < vec4u(keep)); }";
+
 const RAGGED = /* wgsl */ `
-fn first(keep: u32, value: vec4f) -> vec4f { return select(vec4f(), value, vec4u(0u, 1u, 2u, 3u) < vec4u(keep)); }
 fn keepK(k: u32) -> u32 { return select(0u, 4u, k < p.k); }
 fn store(at: u32, keep: u32, value: vec4f) {
   c[at] = value.x;

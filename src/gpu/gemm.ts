@@ -1,6 +1,7 @@
 import type { StoredFormat } from "../tensor/dtype.ts";
 import type { KernelDispatch, KernelPlan, KernelProfile } from "../tensor/op-spec.ts";
 import { foldGrid } from "./fold-grid.ts";
+import { type FewRowsShape, fewRowsFor, fewRowsKernel } from "./gemm-few-rows.ts";
 import { type LaneKernelShape, laneKernel } from "./gemm-lanes.ts";
 import { type TileKernelShape, tileKernel } from "./gemm-tile.ts";
 import { tileFor } from "./gemm-tile-choice.ts";
@@ -77,6 +78,8 @@ export function gemmDispatch({ source, rows, columns }: GemmKernel, size: GemmSi
 }
 
 function chooseKernel(profile: KernelProfile, mode: GemmMode, size: Required<GemmSize>, format: GemmFormat): GemmKernel {
+  const few = mode === "NT" ? fewRowsFor(profile, size) : null;
+  if (few) return ofFewRows({ aligned: areFours(size.k, size.strideA, size.strideB), format, ...few });
   const layout = { aligned: isAligned(mode, size), format };
   if (!profile.isSoftware) return tiled({ mode, ...layout, ...tileFor(profile, size, BUSY.hardware) });
   const lanes = profile.subgroups ? profile.subgroupSize : null;
@@ -86,9 +89,10 @@ function chooseKernel(profile: KernelProfile, mode: GemmMode, size: Required<Gem
 }
 
 function isAligned(mode: GemmMode, { m, n, k, strideA, strideB }: Required<GemmSize>): boolean {
-  const lengths = [n, k, strideA, strideB, mode === "TN" ? m : 0];
-  return lengths.every((length) => length % 4 === 0);
+  return areFours(n, k, strideA, strideB, mode === "TN" ? m : 0);
 }
+
+const areFours = (...lengths: readonly number[]): boolean => lengths.every((length) => length % 4 === 0);
 
 const built = new Map<string, GemmKernel>();
 
@@ -98,5 +102,6 @@ function once(key: string, build: () => GemmKernel): GemmKernel {
   return kernel;
 }
 
+const ofFewRows = (shape: FewRowsShape): GemmKernel => once(`few ${Object.values(shape).join(" ")}`, () => fewRowsKernel(shape));
 const tiled = (shape: TileKernelShape): GemmKernel => once(`tile ${Object.values(shape).join(" ")}`, () => tileKernel(shape));
 const inLanes = (shape: LaneKernelShape): GemmKernel => once(Object.values(shape).join(" "), () => laneKernel(shape));

@@ -9,7 +9,7 @@ import { encode } from "../../src/tensor/stored-format.ts";
 export const MODES: readonly GemmMode[] = ["NN", "NT", "TN"];
 
 const CPU_ADAPTER: KernelProfile = { isSoftware: true, subgroupSize: null, subgroups: false };
-/** A GPU of no known make. */
+/** A GPU of no known make, to plan for: kernels with its subgroups need not run here. */
 export const GPU_ADAPTER: KernelProfile = { isSoftware: false, subgroupSize: 32, subgroups: true };
 
 /** How kernels see an opened GPU. */
@@ -19,7 +19,8 @@ export const profileOf = ({ profile }: Gpu): KernelProfile => ({ ...profile, sub
 export const FAMILIES: readonly (readonly [name: string, profile: (gpu: Gpu) => KernelProfile])[] = [
   ["this device", profileOf],
   ["a CPU adapter without subgroups", () => CPU_ADAPTER],
-  ["a GPU", () => GPU_ADAPTER],
+  ["a GPU", (gpu) => ({ ...profileOf(gpu), isSoftware: false })],
+  ["a GPU whose subgroups vary", () => ({ ...GPU_ADAPTER, subgroupSize: null })],
 ];
 
 /** A product in f64. */
