@@ -10,6 +10,7 @@ const LARGE: Readonly<Record<string, { readonly shapes: readonly Shape[]; readon
   mul: { shapes: [[40_003], [40_003]] },
   swiglu: { shapes: [[70, 301], [70, 301]] },
   swigluDgate: { shapes: [[70, 301], [70, 301], [70, 301]] },
+  dropout: { shapes: [[40_003]], attrs: { p: 0.3, seed: 7, stream: 9 } },
   rmsNorm: { shapes: [[90, 173], [173]] },
   rmsNormDx: { shapes: [[90, 173], [173], [90, 173]] },
   rmsNormDweight: { shapes: [[90, 173], [90, 173]] },

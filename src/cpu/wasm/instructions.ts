@@ -33,6 +33,7 @@ export const i32 = {
   remainder: binary([0x70]),
   and: binary([0x71]),
   shiftLeft: binary([0x74]),
+  shiftRight: binary([0x76]),
   equal: binary([0x46]),
   lessThan: binary([0x49]),
   isZero: unary([0x45]),
@@ -91,6 +92,7 @@ export const v128 = {
   and: binary(simd(78)),
   andNot: binary(simd(79)),
   or: binary(simd(80)),
+  xor: binary(simd(81)),
   /** Bits of `x` where the mask's are 1, else of `y`. */
   bitselect: (x: Code, y: Code, mask: Code): Code => [...x, ...y, ...mask, ...simd(82)],
   anyTrue: unary(simd(83)),
@@ -138,12 +140,22 @@ export const i32x4 = {
   lanes: (values: readonly number[]): Code => [...simd(12), ...new Uint8Array(Int32Array.from(values).buffer)],
   add: binary(simd(0xae)),
   subtract: binary(simd(0xb1)),
+  multiply: binary(simd(0xb5)),
   shiftLeft: (x: Code, bits: number): Code => [...x, ...i32.constant(bits), ...simd(0xab)],
   /** Arithmetic shift. */
   shiftRight: (x: Code, bits: number): Code => [...x, ...i32.constant(bits), ...simd(0xac)],
   equal: binary(simd(0x37)),
   notEqual: binary(simd(0x38)),
   lessThan: binary(simd(0x39)),
+  atLeastUnsigned: binary(simd(0x40)),
+};
+
+/** Two 64-bit products of 32-bit lanes, unsigned. */
+export const i64x2 = {
+  /** Of the lower two lanes. */
+  multiplyLow: binary(simd(0xde)),
+  /** Of the upper two. */
+  multiplyHigh: binary(simd(0xdf)),
 };
 
 /** Four 32-bit words picked from the eight of `x` (0 to 3) and `y` (4 to 7). */
