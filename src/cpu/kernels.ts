@@ -16,6 +16,7 @@ import { ropeRows } from "./wasm/rope-kernel.ts";
 import {
   inverseRmsRows, rmsNormDxRows, rmsNormRows, weightedColumnSums,
 } from "./wasm/row-kernels.ts";
+import { columnSums, runSums } from "./wasm/sum-kernels.ts";
 
 /** What a module is made of. */
 export interface ModuleParts {
@@ -29,6 +30,7 @@ const gemmKernels: readonly Kernel[] = [gemmBlocks, packColumnsA, packColumnsWid
 const otherKernels: readonly Kernel[] = [
   addElements, subtractElements, multiplyElements, swigluElements, swigluDgateElements,
   dropoutElements,
+  ...Object.values(runSums), ...Object.values(columnSums),
   rmsNormRows, rmsNormDxRows, inverseRmsRows, weightedColumnSums, softmaxLossRows, ropeRows,
   attentionHeads, attentionHeadCotangents,
   adamwPieces, squareSumPieces, scalePieces, zeroSums,

@@ -68,6 +68,7 @@ export const f64 = {
   fromF32: unary([0xbb]),
   fromI32: unary([0xb7]),
   toF32: unary([0xb6]),
+  store: storing([0x39]),
 };
 
 /** 128-bit loads and stores at `address + offset` bytes, 4-byte aligned, and bitwise operations. */
@@ -122,6 +123,15 @@ export const f32x4 = {
   fromI32: unary(simd(0xfa)),
   /** `x * y + z`, rounded once or twice as the engine likes. */
   relaxedMadd: (x: Code, y: Code, z: Code): Code => [...x, ...y, ...z, ...simd(0x105)],
+};
+
+/** Two-lane f64 arithmetic. */
+export const f64x2 = {
+  lane: (x: Code, lane: number): Code => [...x, ...simd(0x21), lane],
+  /** The lower two of four floats. */
+  fromLowFloats: unary(simd(0x5f)),
+  add: binary(simd(0xf0)),
+  multiply: binary(simd(0xf2)),
 };
 
 /** Eight-lane i16 arithmetic. */
