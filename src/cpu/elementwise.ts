@@ -1,4 +1,5 @@
 import { launch } from "./launch.ts";
+import { DROPOUT_A_UNIT, dropoutElements } from "./wasm/dropout-kernel.ts";
 import {
   addElements, ELEMENTS_A_UNIT, multiplyElements, subtractElements, swigluDgateElements, swigluElements,
 } from "./wasm/elementwise-kernel.ts";
@@ -6,6 +7,8 @@ import {
 /** ns for a float of a simple op, and of one with an exponential. */
 const SIMPLE_COST = 0.4;
 const EXP_COST = 1.2;
+/** The same with a random number. */
+const RANDOM_COST = 1.5;
 
 const options = (count: number, cost: number) => ({
   units: Math.ceil(count / ELEMENTS_A_UNIT),
@@ -31,3 +34,14 @@ export const swigluF32 = (gate: Float32Array, up: Float32Array, y: Float32Array)
 /** The cotangent of `swigluF32`'s gate. */
 export const swigluDgateF32 = (gate: Float32Array, up: Float32Array, dy: Float32Array, y: Float32Array): boolean =>
   launch(swigluDgateElements, { gate, up, dy, y, count: y.length }, options(y.length, EXP_COST));
+
+/** The numbers of `dropoutF32`: u32, but `scale`. */
+export type DropoutNumbers = Readonly<Record<"seed" | "stream" | "purpose" | "threshold" | "scale", number>>;
+
+/** `y = x · scale` where the element's random word is at least `threshold`, `x · 0` elsewhere: see `dropout`. */
+export const dropoutF32 = (x: Float32Array, y: Float32Array, numbers: DropoutNumbers): boolean =>
+  launch(
+    dropoutElements,
+    { x, y, count: y.length, ...numbers },
+    { units: Math.ceil(y.length / DROPOUT_A_UNIT), cost: y.length * RANDOM_COST, scratch: 64 },
+  );

@@ -2,6 +2,7 @@ import type { FunctionSource } from "./wasm/assembler.ts";
 import { adamwPieces, scalePieces, squareSumPieces, zeroSums } from "./wasm/adamw-kernel.ts";
 import { attentionHeadCotangents, attentionHeads } from "./wasm/attention-kernel.ts";
 import { attentionFunctions } from "./wasm/attention-rows.ts";
+import { dropoutElements } from "./wasm/dropout-kernel.ts";
 import {
   addElements, multiplyElements, subtractElements, swigluDgateElements, swigluElements,
 } from "./wasm/elementwise-kernel.ts";
@@ -15,6 +16,7 @@ import { ropeRows } from "./wasm/rope-kernel.ts";
 import {
   inverseRmsRows, rmsNormDxRows, rmsNormRows, weightedColumnSums,
 } from "./wasm/row-kernels.ts";
+import { columnSums, runSums } from "./wasm/sum-kernels.ts";
 
 /** What a module is made of. */
 export interface ModuleParts {
@@ -27,6 +29,8 @@ const gemmKernels: readonly Kernel[] = [gemmBlocks, packColumnsA, packColumnsWid
 
 const otherKernels: readonly Kernel[] = [
   addElements, subtractElements, multiplyElements, swigluElements, swigluDgateElements,
+  dropoutElements,
+  ...Object.values(runSums), ...Object.values(columnSums),
   rmsNormRows, rmsNormDxRows, inverseRmsRows, weightedColumnSums, softmaxLossRows, ropeRows,
   attentionHeads, attentionHeadCotangents,
   adamwPieces, squareSumPieces, scalePieces, zeroSums,

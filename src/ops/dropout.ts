@@ -1,3 +1,4 @@
+import { dropoutF32 } from "../cpu/elementwise.ts";
 import { philox } from "../tensor/generator.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { defineOp } from "./define-op.ts";
@@ -58,6 +59,10 @@ fn philox(counter: vec4<u32>, key: vec2<u32>) -> vec4<u32> {
 }`,
   pointwise: `x * select(V(), V(bitcast<f32>(dims.scale)),
     philox(vec4<u32>(i, 0u, dims.stream, ${PURPOSE}u), vec2<u32>(dims.seed, 0u)) >= vec4<u32>(dims.threshold))`,
+  fast: {
+    simd: ({ x }, y, _dims, { p }, { seed, stream, threshold }) =>
+      dropoutF32(x, y, { seed, stream, purpose: PURPOSE, threshold, scale: scaleOf(p) }),
+  },
   reads: {},
   vjp: (_inputs, dy, attrs) => ({ x: (): Tensor => dropout(dy, attrs) }),
   draw: (draw) => ({ shapes: { x: draw.shape() }, attrs: { seed: draw.int(0, 9), stream: draw.int(0, 9) } }),

@@ -1,3 +1,4 @@
+import { sumF32 } from "../cpu/sums.ts";
 import { stridedOffset } from "../tensor/strided.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { defineOp } from "./define-op.ts";
@@ -6,6 +7,7 @@ import { mul } from "./mul.ts";
 import {
   drawReduction,
   keepReduced,
+  overRun,
   reducedShape,
   reducedSteps,
   reductionAttrs,
@@ -34,6 +36,7 @@ export const mean = defineOp("mean", "x[...] -> y[...]", {
   fast: {
     wgsl: (profile, _dims, _attrs, params) =>
       sumOverAxes(profile, { label: "mean", term: "value", finish: "total / f32(p.reduced)" }, params),
+    simd: ({ x }, y, _dims, _attrs, params) => overRun(params, (run) => sumF32(x, y, run, params.reduced)),
   },
   reads: {},
   vjp: ({ x }, dy, attrs) => ({

@@ -1,3 +1,4 @@
+import { normF32 } from "../cpu/sums.ts";
 import { stridedOffset } from "../tensor/strided.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { defineOp } from "./define-op.ts";
@@ -6,6 +7,7 @@ import { mul } from "./mul.ts";
 import {
   drawReduction,
   keepReduced,
+  overRun,
   reducedShape,
   reducedSteps,
   reductionAttrs,
@@ -36,6 +38,7 @@ export const norm = defineOp("norm", "x[...]:float|stored -> y[...]", {
   fast: {
     wgsl: (profile, _dims, _attrs, params) =>
       sumOverAxes(profile, { label: "norm", term: "value * value", finish: "sqrt(total)" }, params),
+    simd: ({ x }, y, _dims, _attrs, params) => overRun(params, (run) => normF32(x, y, run)),
   },
   reads: { x: ["x", "output"] },
   vjp: ({ x }, dy, attrs, y) => ({

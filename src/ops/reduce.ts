@@ -1,4 +1,4 @@
-import { type SumTerms, sumPlan } from "../gpu/sum-kernel.ts";
+import { type SumSizes, type SumTerms, sumPlan } from "../gpu/sum-kernel.ts";
 import type { Draw, DrawnCall, KernelPlan, KernelProfile, Params } from "../tensor/op-spec.ts";
 import { resolveAxis, type Shape, sizeOf, stridesOf } from "../tensor/shape.ts";
 import { stridedOffset } from "../tensor/strided.ts";
@@ -101,16 +101,30 @@ export const totalOf = (term: string): string => /* wgsl */ `
 const FEW = 16;
 
 /**
+ * An array as [outer, reduced, inner] whose middle axis is reduced, with the outputs in the order of [outer, inner]; null where the
+ * reduced axes are not one run in memory.
+ */
+function reducedRun({ reduced, reducedSizes, reducedStrides, keptSizes, keptStrides }: ReductionParams): SumSizes | null {
+  const axes = reducedSizes.map((size, k) => ({ size, stride: reducedStrides[k] })).filter(({ size }) => size !== 1);
+  const isRun = axes.every(({ stride }, k) => k === axes.length - 1 || stride === axes[k + 1].stride * axes[k + 1].size);
+  if (!isRun) return null;
+  const inner = axes[axes.length - 1]?.stride ?? 1;
+  const outer = sizeOf(keptSizes.filter((_, k) => keptStrides[k] >= inner * reduced));
+  return { outer, reduced, inner };
+}
+
+/** What `run` gives for the axes as one run in memory; false for other axes. */
+export function overRun(params: ReductionParams, run: (sizes: SumSizes) => boolean): boolean {
+  const sizes = reducedRun(params);
+  return sizes !== null && run(sizes);
+}
+
+/**
  * A plan for a sum over axes that are one run in memory; null for other axes, and where there is little to sum.
  */
 export function sumOverAxes(profile: KernelProfile, terms: SumTerms, params: ReductionParams): KernelPlan | null {
-  const { reduced, reducedSizes, reducedStrides, keptSizes, keptStrides } = params;
-  const axes = reducedSizes.map((size, k) => ({ size, stride: reducedStrides[k] })).filter(({ size }) => size !== 1);
-  const isRun = axes.every(({ stride }, k) => k === axes.length - 1 || stride === axes[k + 1].stride * axes[k + 1].size);
-  if (!isRun || reduced < FEW) return null;
-  const inner = axes[axes.length - 1].stride;
-  const outer = sizeOf(keptSizes.filter((_, k) => keptStrides[k] >= inner * reduced));
-  return sumPlan(profile, terms, { outer, reduced, inner });
+  const run = params.reduced < FEW ? null : reducedRun(params);
+  return run && sumPlan(profile, terms, run);
 }
 
 /** Random shapes and axes for the laws. `minSize` 1 for reductions without a value for nothing (max). */

@@ -1,8 +1,9 @@
+import { sumF32 } from "../cpu/sums.ts";
 import { broadcastShapes, broadcastStrides, isShape, sameShape, type Shape } from "../tensor/shape.ts";
 import { stridedOffset } from "../tensor/strided.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { defineOp } from "./define-op.ts";
-import { drawReduction, reducedShape, reductionAttrs, reductionHelpers, reductionParams, sumOverAxes, totalOf } from "./reduce.ts";
+import { drawReduction, overRun, reducedShape, reductionAttrs, reductionHelpers, reductionParams, sumOverAxes, totalOf } from "./reduce.ts";
 import { reshape } from "./reshape.ts";
 
 /** Sum over `axes` (all by default); the sum of nothing is 0. */
@@ -24,6 +25,7 @@ export const sum = defineOp("sum", "x[...] -> y[...]", {
   fast: {
     wgsl: (profile, _dims, _attrs, params) =>
       sumOverAxes(profile, { label: "sum", term: "value", finish: "total" }, params),
+    simd: ({ x }, y, _dims, _attrs, params) => overRun(params, (run) => sumF32(x, y, run)),
   },
   reads: {},
   vjp: ({ x }, dy, attrs) => ({

@@ -33,6 +33,7 @@ export const i32 = {
   remainder: binary([0x70]),
   and: binary([0x71]),
   shiftLeft: binary([0x74]),
+  shiftRight: binary([0x76]),
   equal: binary([0x46]),
   lessThan: binary([0x49]),
   isZero: unary([0x45]),
@@ -67,6 +68,7 @@ export const f64 = {
   fromF32: unary([0xbb]),
   fromI32: unary([0xb7]),
   toF32: unary([0xb6]),
+  store: storing([0x39]),
 };
 
 /** 128-bit loads and stores at `address + offset` bytes, 4-byte aligned, and bitwise operations. */
@@ -91,6 +93,7 @@ export const v128 = {
   and: binary(simd(78)),
   andNot: binary(simd(79)),
   or: binary(simd(80)),
+  xor: binary(simd(81)),
   /** Bits of `x` where the mask's are 1, else of `y`. */
   bitselect: (x: Code, y: Code, mask: Code): Code => [...x, ...y, ...mask, ...simd(82)],
   anyTrue: unary(simd(83)),
@@ -122,6 +125,15 @@ export const f32x4 = {
   relaxedMadd: (x: Code, y: Code, z: Code): Code => [...x, ...y, ...z, ...simd(0x105)],
 };
 
+/** Two-lane f64 arithmetic. */
+export const f64x2 = {
+  lane: (x: Code, lane: number): Code => [...x, ...simd(0x21), lane],
+  /** The lower two of four floats. */
+  fromLowFloats: unary(simd(0x5f)),
+  add: binary(simd(0xf0)),
+  multiply: binary(simd(0xf2)),
+};
+
 /** Eight-lane i16 arithmetic. */
 export const i16x8 = {
   /** Unsigned shift. */
@@ -138,12 +150,22 @@ export const i32x4 = {
   lanes: (values: readonly number[]): Code => [...simd(12), ...new Uint8Array(Int32Array.from(values).buffer)],
   add: binary(simd(0xae)),
   subtract: binary(simd(0xb1)),
+  multiply: binary(simd(0xb5)),
   shiftLeft: (x: Code, bits: number): Code => [...x, ...i32.constant(bits), ...simd(0xab)],
   /** Arithmetic shift. */
   shiftRight: (x: Code, bits: number): Code => [...x, ...i32.constant(bits), ...simd(0xac)],
   equal: binary(simd(0x37)),
   notEqual: binary(simd(0x38)),
   lessThan: binary(simd(0x39)),
+  atLeastUnsigned: binary(simd(0x40)),
+};
+
+/** Two 64-bit products of 32-bit lanes, unsigned. */
+export const i64x2 = {
+  /** Of the lower two lanes. */
+  multiplyLow: binary(simd(0xde)),
+  /** Of the upper two. */
+  multiplyHigh: binary(simd(0xdf)),
 };
 
 /** Four 32-bit words picked from the eight of `x` (0 to 3) and `y` (4 to 7). */
