@@ -1,7 +1,8 @@
 import { launch } from "./launch.ts";
 import { DROPOUT_A_UNIT, dropoutElements } from "./wasm/dropout-kernel.ts";
 import {
-  addElements, ELEMENTS_A_UNIT, multiplyElements, subtractElements, swigluDgateElements, swigluElements,
+  addElements, ELEMENTS_A_UNIT, expElements, multiplyElements, sigmoidElements, siluElements, subtractElements,
+  swigluDgateElements, swigluElements,
 } from "./wasm/elementwise-kernel.ts";
 
 /** ns for a float of a simple op, and of one with an exponential. */
@@ -26,6 +27,18 @@ export const subtractF32 = (a: Float32Array, b: Float32Array, y: Float32Array): 
 /** `y = a · b`. */
 export const multiplyF32 = (a: Float32Array, b: Float32Array, y: Float32Array): boolean =>
   launch(multiplyElements, { a, b, y, count: y.length }, options(y.length, SIMPLE_COST));
+
+/** `y = e^x`. */
+export const expF32 = (x: Float32Array, y: Float32Array): boolean =>
+  launch(expElements, { x, y, count: y.length }, options(y.length, EXP_COST));
+
+/** `y = sigmoid(x)`. */
+export const sigmoidF32 = (x: Float32Array, y: Float32Array): boolean =>
+  launch(sigmoidElements, { x, y, count: y.length }, options(y.length, EXP_COST));
+
+/** `y = silu(x)`. */
+export const siluF32 = (x: Float32Array, y: Float32Array): boolean =>
+  launch(siluElements, { x, y, count: y.length }, options(y.length, EXP_COST));
 
 /** `y = silu(gate) · up`. */
 export const swigluF32 = (gate: Float32Array, up: Float32Array, y: Float32Array): boolean =>

@@ -4,7 +4,7 @@ import { attentionHeadCotangents, attentionHeads } from "./wasm/attention-kernel
 import { attentionFunctions } from "./wasm/attention-rows.ts";
 import { dropoutElements } from "./wasm/dropout-kernel.ts";
 import {
-  addElements, multiplyElements, subtractElements, swigluDgateElements, swigluElements,
+  addElements, expElements, multiplyElements, sigmoidElements, siluElements, subtractElements, swigluDgateElements, swigluElements,
 } from "./wasm/elementwise-kernel.ts";
 import { gemmBlocks, packColumnsA, packColumnsWide, packRowsNarrow, packRowsWide } from "./wasm/gemm-kernel.ts";
 import type { Kernel } from "./wasm/kernel.ts";
@@ -28,7 +28,7 @@ export interface ModuleParts {
 const gemmKernels: readonly Kernel[] = [gemmBlocks, packColumnsA, packColumnsWide, packRowsNarrow, packRowsWide];
 
 const otherKernels: readonly Kernel[] = [
-  addElements, subtractElements, multiplyElements, swigluElements, swigluDgateElements,
+  addElements, subtractElements, multiplyElements, expElements, sigmoidElements, siluElements, swigluElements, swigluDgateElements,
   dropoutElements,
   ...Object.values(runSums), ...Object.values(columnSums),
   rmsNormRows, rmsNormDxRows, inverseRmsRows, weightedColumnSums, softmaxLossRows, ropeRows,

@@ -1,3 +1,4 @@
+import { sigmoidF32 } from "../cpu/elementwise.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { defineOp } from "./define-op.ts";
 import { mul } from "./mul.ts";
@@ -9,6 +10,7 @@ export const sigmoid = defineOp("sigmoid", "x[*] -> y[*]", {
     for (let i = 0; i < y.length; i++) y[i] = 1 / (1 + Math.exp(-x[i]));
   },
   pointwise: "nan_or(x, V(1.0) / (V(1.0) + exp(-x)))",
+  fast: { simd: ({ x }, y) => sigmoidF32(x, y) },
   reads: { x: ["output"] },
   vjp: (_inputs, dy, _attrs, y) => ({ x: (): Tensor => mul(dy, mul(y, sub(1, y))) }),
 });

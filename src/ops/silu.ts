@@ -1,3 +1,4 @@
+import { siluF32 } from "../cpu/elementwise.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { add } from "./add.ts";
 import { defineOp } from "./define-op.ts";
@@ -11,6 +12,7 @@ export const silu = defineOp("silu", "x[*] -> y[*]", {
     for (let i = 0; i < y.length; i++) y[i] = x[i] / (1 + Math.exp(-x[i]));
   },
   pointwise: "x / (V(1.0) + exp(-x))",
+  fast: { simd: ({ x }, y) => siluF32(x, y) },
   reads: { x: ["x"] },
   vjp: ({ x }, dy) => ({ x: (): Tensor => mul(dy, slope(x)) }),
 });

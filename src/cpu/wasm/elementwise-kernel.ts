@@ -55,6 +55,14 @@ export const addElements = elementwise("addElements", ["a", "b"], ({ a, b }) => 
 export const subtractElements = elementwise("subtractElements", ["a", "b"], ({ a, b }) => f32x4.subtract(a, b));
 /** `a · b`. */
 export const multiplyElements = elementwise("multiplyElements", ["a", "b"], ({ a, b }) => f32x4.multiply(a, b));
+/** `e^x`. */
+export const expElements = elementwise("expElements", ["x"], ({ x }, { exp }) => exp.of(x));
+/** `1 / (1 + e^-x)`. */
+export const sigmoidElements = elementwise("sigmoidElements", ["x"], ({ x }, context) => sigmoid(x, context));
+/** `x / (1 + e^-x)`. */
+export const siluElements = elementwise("siluElements", ["x"], ({ x }, { exp }) =>
+  f32x4.divide(x, f32x4.add(exp.one(), exp.of(f32x4.negate(x)))),
+);
 /** `gate / (1 + e^-gate) · up`. */
 export const swigluElements = elementwise("swigluElements", ["gate", "up"], ({ gate, up }, { exp }) =>
   f32x4.multiply(f32x4.divide(gate, f32x4.add(exp.one(), exp.of(f32x4.negate(gate)))), up),
